@@ -1,1 +1,116 @@
-//! 
+//! The state port: transactions as closures, one SQL text, nothing half done.
+//!
+//! ```text
+//!  callers ──write(closure)──▶ queue ──▶ writer thread: BEGIN · every queued closure in its own
+//!                                        savepoint · participants · COMMIT (one sync) · answers
+//!  callers ──read(closure)───▶ reader connections, never behind the writer
+//! ```
+//!
+//! Promises, each with its test in `tests/contract.rs`:
+//! * what [`Db::write`] answers with `Ok` is on stable storage;
+//! * a closure that fails or panics is undone alone, its neighbours of the same tick are not touched;
+//! * a caller that goes away leaves no transaction half done;
+//! * when a commit fails nobody is told it succeeded, and until one succeeds again every write is
+//!   refused at once with `unavailable`;
+//! * every queue is bounded: a full one answers `overloaded`.
+//!
+//! Engines: SQLite ([`sqlite`]), one file.
+
+mod codes;
+mod health;
+pub mod sqlite;
+mod tx;
+
+pub use codes::{BACKUP_BROKEN, CODES, DATA_DIR_IN_USE, SCHEMA_NEWER, STORE_FAILED};
+pub use health::{Health, Stats};
+pub use tx::{Col, Row, Tx, V};
+
+use angarium_base::{Clock, Error, Result};
+use std::{path::Path, sync::Arc};
+
+/// One step of the schema, in the order in which it was released. A released step never changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// Unique and sortable within its owner: `0001_streams`.
+    pub name: &'static str,
+    pub sql: &'static str,
+}
+
+/// A handle on the store. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Db {
+    engine: Arc<sqlite::Engine>,
+}
+
+/// Work that joins every tick of the writer: what it writes in [`Participant::flush`] commits together
+/// with the closures of that tick, in one sync.
+pub trait Participant: Send {
+    /// Whether there is something to write. Asked often, from the writer thread.
+    fn pending(&self) -> bool;
+
+    /// Writes what is queued, and what the tick's closures staged. An error fails the whole tick.
+    fn flush(&mut self, tx: &mut Tx<'_>) -> Result<()>;
+
+    /// Told once after each flush whether its tick is durable.
+    fn settle(&mut self, outcome: std::result::Result<(), &Error>);
+}
+
+impl Db {
+    /// Opens the store in `dir`, and brings its schema up to `migrations`.
+    ///
+    /// # Errors
+    /// `data_dir_in_use` when another process has it open, `schema_newer` when a newer version wrote it.
+    pub fn open(dir: &Path, migrations: &[Migration], clock: Clock) -> Result<Db> {
+        Ok(Db { engine: Arc::new(sqlite::Engine::open(dir, migrations, clock)?) })
+    }
+
+    /// Runs `f` in a transaction and answers when it is on stable storage.
+    ///
+    /// `f` may run again after a serialization failure (an engine's matter), so it has no side effect
+    /// outside of the transaction. Dropping the future does not undo the work.
+    ///
+    /// # Errors
+    /// What `f` returns; `unavailable` when the store cannot commit; `overloaded` when the queue is full.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        f: impl Fn(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.engine.write(f).await
+    }
+
+    /// Runs `f` on a reader connection, in a transaction that sees one state throughout.
+    ///
+    /// # Errors
+    /// What `f` returns; `overloaded` when too many readers wait.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.engine.read(f).await
+    }
+
+    /// Lets `participant` join every tick from now on.
+    pub fn join(&self, participant: Box<dyn Participant>) {
+        self.engine.join(participant);
+    }
+
+    /// A cheap handle with which a participant tells the writer that it has something to write.
+    pub fn alarm(&self) -> sqlite::Alarm {
+        self.engine.alarm()
+    }
+
+    /// Whether commits succeed, and how long ago the last one did.
+    pub fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    /// Counters since the start.
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Finishes what is queued, commits it, and closes the files. Later calls are refused.
+    pub fn close(&self) {
+        self.engine.close();
+    }
+}

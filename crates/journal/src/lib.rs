@@ -1,1 +1,377 @@
-//! 
+//! The journal port: named, append-only sequences of records, durable on return.
+//!
+//! ```text
+//!  append ─▶ lane ─▶ the writer's tick: ids checked, frames put together, one row a batch ─▶ commit ─▶ answer
+//!                                                                                   └──▶ tail in memory ─▶ live readers
+//!  read(offset) ─▶ the tail in memory, or rows of batches
+//! ```
+//!
+//! Promises, each with its test in `tests/contract.rs`:
+//! * what [`Journal::append`] answers is on stable storage, and stays there until retention removes it;
+//! * offsets of a stream rise by one, without gap, in the order of commits; instants never go back;
+//! * a record whose id was seen within the window is not appended again, concurrently too, and across restarts;
+//! * all records of one append are there, or none;
+//! * what a transaction appends is there if and only if its state is;
+//! * what a group has committed never comes to it again; what it has not comes again;
+//! * a reader at the end is woken after the commit.
+//!
+//! Engine: rows of batches in the store's own SQLite file.
+
+mod dedupe;
+mod frame;
+mod groups;
+mod lane;
+mod maintenance;
+mod store;
+mod tail;
+
+pub use dedupe::Window;
+pub use frame::{Chunk, Record};
+pub use groups::{CODES, COMMIT_OUT_OF_RANGE, GROUP_LEASED, Group, Handed, LEASE_MS, check_name};
+pub use maintenance::Retention;
+
+use angarium_base::{AppId, Clock, Result};
+use angarium_db::{Db, Migration, Tx};
+use dedupe::{IdHash, Seen};
+use parking_lot::{Mutex, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tail::Tails;
+use tokio::sync::watch;
+
+/// The journal's part of the schema.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration { name: "journal_0001", sql: include_str!("../migrations/0001_journal.sql") }];
+
+/// Frames that one read takes into memory at most, beyond the first batch.
+const READ_BYTES: usize = 2 << 20;
+
+/// What a journal is opened with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// For how long, and for how many, record ids are remembered.
+    pub window: Window,
+    /// What is kept of each stream, by its name; `*` is for those not named.
+    pub retention: HashMap<String, Retention>,
+    /// How often retention looks.
+    pub retention_every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            window: Window { age_ms: 7 * 24 * 3_600_000, ids: 10_000_000 },
+            retention: HashMap::new(),
+            retention_every: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A handle on the journal. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Journal(Arc<State>);
+
+struct State {
+    db: Db,
+    clock: Clock,
+    options: Options,
+    /// Keys the hashes of record ids; the data directory's own.
+    seed: u64,
+    lane: Arc<lane::Lane>,
+    seen: Arc<Mutex<Seen>>,
+    tails: Arc<Tails>,
+    counters: Arc<lane::Counters>,
+    streams: RwLock<HashMap<(AppId, String), Stream>>,
+}
+
+/// A stream of one app. Made by [`Journal::stream`] only, so nobody reads a stream without naming its app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    id: i64,
+    name: Arc<str>,
+}
+
+impl Stream {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Records to append together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    frames: Vec<u8>,
+    count: u32,
+    /// Which records may come twice: index and hash.
+    ids: Vec<(u32, IdHash)>,
+}
+
+impl Batch {
+    /// A batch with room for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Batch {
+        Batch { frames: Vec::with_capacity(bytes), count: 0, ids: Vec::new() }
+    }
+
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+}
+
+/// What became of an append.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    pub accepted: u32,
+    /// Indexes of the records whose ids were seen before.
+    pub duplicates: Vec<u32>,
+}
+
+/// A stretch of a stream.
+#[derive(Debug)]
+pub struct Page {
+    chunks: Vec<Arc<Chunk>>,
+    from: u64,
+    max: u64,
+    /// The offset after the last record of the page.
+    pub next: u64,
+}
+
+impl Page {
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.chunks.iter().flat_map(|chunk| chunk.records_from(self.from)).take(self.max as usize)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.next <= self.from || self.chunks.is_empty()
+    }
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub records: u64,
+    pub duplicates: u64,
+    /// Bytes of frames, before compression.
+    pub raw_bytes: u64,
+    pub stored_bytes: u64,
+    /// Record ids that are remembered.
+    pub remembered_ids: u64,
+}
+
+/// What a stream holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    pub name: String,
+    pub first_offset: u64,
+    pub next_offset: u64,
+    /// Bytes as stored.
+    pub bytes: u64,
+    /// When the newest record became durable; 0 if there was none yet.
+    pub last_at: i64,
+    pub retention: Retention,
+    /// Consumer groups and what each has committed.
+    pub groups: Vec<(String, u64)>,
+}
+
+impl Journal {
+    /// Opens the journal in `db`, whose schema has [`MIGRATIONS`].
+    pub async fn open(db: Db, options: Options, clock: Clock) -> Result<Journal> {
+        let (window, now) = (options.window, clock.now());
+        let seed = db.write(|tx| load_seed(tx)).await?;
+        let seen = Arc::new(Mutex::new(db.read(move |tx| Seen::load(tx, window, now)).await?));
+        let lane = Arc::new(lane::Lane::new(db.alarm()));
+        let tails = Arc::new(Tails::default());
+        let counters = Arc::new(lane::Counters::default());
+        let writer =
+            lane::Writer::new(lane.clone(), seen.clone(), tails.clone(), counters.clone(), clock.clone());
+        db.join(Box::new(writer));
+        let streams = RwLock::default();
+        Ok(Journal(Arc::new(State { db, clock, options, seed, lane, seen, tails, counters, streams })))
+    }
+
+    /// The stream `name` of `app`, made if it is not there.
+    pub async fn stream(&self, app: &AppId, name: &str) -> Result<Stream> {
+        if let Some(stream) = self.known(app, name) {
+            return Ok(stream);
+        }
+        let (owner, wanted, now) = (app.clone(), name.to_owned(), self.clock().now());
+        let row =
+            self.db().write(move |tx| store::ensure_stream(tx, owner.as_str(), &wanted, now)).await?;
+        Ok(self.remember(app, name, row.id, row.next_offset))
+    }
+
+    /// The stream `name` of `app`, if it is there.
+    pub async fn find_stream(&self, app: &AppId, name: &str) -> Result<Option<Stream>> {
+        if let Some(stream) = self.known(app, name) {
+            return Ok(Some(stream));
+        }
+        let (owner, wanted) = (app.clone(), name.to_owned());
+        let row = self.db().read(move |tx| store::stream(tx, owner.as_str(), &wanted)).await?;
+        Ok(row.map(|row| self.remember(app, name, row.id, row.next_offset)))
+    }
+
+    /// Adds a record to `batch`. With an `id`, it is appended only if that id was not seen within the window.
+    pub fn add(&self, batch: &mut Batch, stream: &Stream, kind: &str, id: Option<&str>, data: &[u8]) {
+        if let Some(id) = id {
+            batch.ids.push((batch.count, dedupe::hash(self.0.seed, stream.id, id)));
+        }
+        frame::push(&mut batch.frames, kind, data);
+        batch.count += 1;
+    }
+
+    /// Appends all of `batch` and answers when it is on stable storage. Cancel-safe in that the batch is
+    /// appended or not, whole; whoever stops waiting does not learn which.
+    ///
+    /// # Errors
+    /// `overloaded` when too much waits; `unavailable` when the store cannot commit.
+    pub async fn append(&self, stream: &Stream, batch: Batch) -> Result<Appended> {
+        if batch.count == 0 {
+            return Ok(Appended::default());
+        }
+        if !self.db().health().healthy {
+            return Err(angarium_base::error::UNAVAILABLE
+                .err("the store cannot make anything durable at the moment; nothing was accepted"));
+        }
+        let heard = self.0.lane.push(stream.id, batch)?;
+        heard.await.map_err(|_| lane::dropped())?
+    }
+
+    /// Appends one record within a transaction: it is there if and only if the transaction is.
+    pub fn append_in(&self, tx: &mut Tx<'_>, stream: &Stream, kind: &str, data: &[u8]) {
+        let mut frame = Vec::new();
+        frame::push(&mut frame, kind, data);
+        tx.stage(stream.id, frame);
+    }
+
+    /// Up to `max` records from offset `from` on; fewer when they are large.
+    pub async fn read(&self, stream: &Stream, from: u64, max: u64) -> Result<Page> {
+        let kept = self.0.tails.read(stream.id, from, READ_BYTES);
+        let chunks = match kept {
+            Some(chunks) => chunks,
+            None => {
+                let id = stream.id;
+                let read = self.db().read(move |tx| store::chunks(tx, id, from, max, READ_BYTES)).await?;
+                read.into_iter().map(Arc::new).collect()
+            }
+        };
+        let first = chunks.first().map_or(from, |chunk| chunk.first_offset.max(from));
+        let end = chunks.last().map_or(from, |chunk| chunk.next_offset());
+        Ok(Page { next: end.min(first.saturating_add(max)).max(from), chunks, from, max })
+    }
+
+    /// A receiver of the stream's next offset, changed after each commit to it.
+    pub async fn watch(&self, stream: &Stream) -> Result<watch::Receiver<u64>> {
+        let id = stream.id;
+        let next = self.db().read(move |tx| Ok(store::stream_by_id(tx, id)?.next_offset)).await?;
+        Ok(self.0.tails.watch(stream.id, next))
+    }
+
+    /// The first offset of what became durable at `at` or later; the end, if nothing did.
+    pub async fn offset_at(&self, stream: &Stream, at: i64) -> Result<u64> {
+        let id = stream.id;
+        self.db()
+            .read(move |tx| match store::offset_at(tx, id, at)? {
+                Some(offset) => Ok(offset),
+                None => Ok(store::stream_by_id(tx, id)?.next_offset),
+            })
+            .await
+    }
+
+    /// How many records of each kind became durable per `step` minutes: start minute, kind, count.
+    pub async fn counts(
+        &self,
+        stream: &Stream,
+        minutes: std::ops::Range<i64>,
+        step: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, String, u64)>> {
+        let id = stream.id;
+        self.db().read(move |tx| store::counts(tx, id, minutes, step, limit)).await
+    }
+
+    /// What the streams of `app` hold, by name.
+    pub async fn extents(&self, app: &AppId) -> Result<Vec<Extent>> {
+        let (app, this) = (app.clone(), self.clone());
+        self.db()
+            .read(move |tx| {
+                let rows = store::streams(tx, app.as_str())?;
+                rows.into_iter().map(|row| this.extent(tx, row)).collect()
+            })
+            .await
+    }
+
+    /// What `stream` holds.
+    pub async fn extent_of(&self, stream: &Stream) -> Result<Extent> {
+        let (id, this) = (stream.id, self.clone());
+        self.db()
+            .read(move |tx| {
+                let row = store::stream_by_id(tx, id)?;
+                this.extent(tx, row)
+            })
+            .await
+    }
+
+    pub fn stats(&self) -> Stats {
+        let counters = &self.0.counters;
+        Stats {
+            records: counters.records.load(Relaxed),
+            duplicates: counters.duplicates.load(Relaxed),
+            raw_bytes: counters.raw_bytes.load(Relaxed),
+            stored_bytes: counters.stored_bytes.load(Relaxed),
+            remembered_ids: self.0.seen.lock().len() as u64,
+        }
+    }
+
+    fn extent(&self, tx: &mut Tx<'_>, row: store::StreamRow) -> Result<Extent> {
+        Ok(Extent {
+            groups: store::groups(tx, row.id)?,
+            retention: self.retention(&row.name),
+            name: row.name,
+            first_offset: row.first_offset,
+            next_offset: row.next_offset,
+            bytes: row.bytes,
+            last_at: row.last_at,
+        })
+    }
+
+    fn known(&self, app: &AppId, name: &str) -> Option<Stream> {
+        self.0.streams.read().get(&(app.clone(), name.to_owned())).cloned()
+    }
+
+    fn remember(&self, app: &AppId, name: &str, id: i64, next_offset: u64) -> Stream {
+        let stream = Stream { id, name: name.into() };
+        self.0.streams.write().insert((app.clone(), name.to_owned()), stream.clone());
+        // Gives the watchers their start before the first append can ring.
+        drop(self.0.tails.watch(id, next_offset));
+        stream
+    }
+
+    fn retention(&self, stream: &str) -> Retention {
+        let by_name = &self.0.options.retention;
+        by_name.get(stream).or_else(|| by_name.get("*")).copied().unwrap_or_default()
+    }
+
+    fn retention_every(&self) -> Duration {
+        self.0.options.retention_every
+    }
+
+    fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    fn seen(&self) -> &Mutex<Seen> {
+        &self.0.seen
+    }
+}
+
+/// The seed of the id hashes, made at the first start.
+fn load_seed(tx: &mut Tx<'_>) -> Result<u64> {
+    tx.exec("INSERT INTO seen_seed (seed) SELECT abs(random()) WHERE NOT EXISTS (SELECT 1 FROM seen_seed)", &[])?;
+    tx.one("SELECT seed FROM seen_seed", &[], |row| Ok(row.get::<i64>(0)? as u64))
+}

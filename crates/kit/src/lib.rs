@@ -1,1 +1,65 @@
-//! 
+//! What a slice is made with.
+//!
+//! | Module | Idea |
+//! |---|---|
+//! | [`Kit`] | the handles a slice works with: clock, store, journal, who may do what, metrics |
+//! | [`Slice`] | what a slice brings: routes, workers, schema, error codes |
+//! | [`access`] | [`access::Allowed`], the only way a handler comes by an app's id |
+//! | [`http`] | problems, bodies, parameters, the layer around every route |
+//! | [`metrics`] | what is counted, without a process-wide registry |
+
+pub mod access;
+pub mod http;
+pub mod metrics;
+
+use angarium_base::{Clock, Code};
+use angarium_db::{Db, Migration};
+use angarium_journal::Journal;
+use std::{pin::Pin, sync::Arc};
+use tokio_util::sync::CancellationToken;
+
+/// The handles a slice works with. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Kit(Arc<Handles>);
+
+/// What a [`Kit`] holds.
+pub struct Handles {
+    pub clock: Clock,
+    pub db: Db,
+    pub journal: Journal,
+    pub directory: access::Directory,
+    pub metrics: metrics::Metrics,
+    pub limits: http::Limits,
+    /// Bytes of request bodies in memory, over all requests.
+    pub budget: http::Budget,
+    /// Which route families anonymous callers may use, for the default app.
+    pub anonymous: access::Anonymous,
+    /// Cancelled when the server begins to stop: long polls and feeds end then.
+    pub stop: CancellationToken,
+}
+
+impl Kit {
+    pub fn new(handles: Handles) -> Kit {
+        Kit(Arc::new(handles))
+    }
+}
+
+impl std::ops::Deref for Kit {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}
+
+/// A background task of a slice: runs until the token is cancelled.
+pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a slice brings to the server.
+pub struct Slice {
+    pub name: &'static str,
+    pub migrations: &'static [Migration],
+    pub codes: &'static [Code],
+    pub routes: axum::Router<Kit>,
+    pub workers: Vec<Box<dyn FnOnce(Kit, CancellationToken) -> Worker + Send>>,
+}

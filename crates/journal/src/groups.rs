@@ -1,0 +1,188 @@
+//! Consumer groups: a name under which an external consumer remembers how far it got.
+//!
+//! ```text
+//!  poll ─▶ the batch after what is committed, lent to the caller for the lease
+//!  commit(cursor) ─▶ what lies before the cursor never comes again to this group
+//!  no commit ─▶ the same batch again: at once to the same consumer, after the lease to another
+//! ```
+//!
+//! A group has one reader at a time. Delivery is at least once, in order, and survives restarts.
+
+use crate::{
+    Journal, Page, Stream,
+    store::{self, GroupRow},
+};
+use angarium_base::{Result, error::INVALID_PARAMETER};
+use std::time::Duration;
+use tokio::time::Instant;
+
+angarium_base::codes! {
+    /// Another consumer reads for this group now. Poll again: it is handed out when the other has committed and left, or when its lease has run out.
+    GROUP_LEASED = "group_leased": Conflict;
+    /// The cursor lies before what the group has committed, or after the end of the stream. Commit a cursor that the last poll gave out.
+    COMMIT_OUT_OF_RANGE = "commit_out_of_range": Conflict;
+}
+
+/// How long a batch is lent to a consumer that neither commits nor polls again.
+pub const LEASE_MS: i64 = 30_000;
+
+/// Where a group stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    /// The next offset to hand out.
+    pub committed: u64,
+    /// Records that are there and not committed.
+    pub lag: u64,
+    /// Who reads for it now.
+    pub holder: Option<String>,
+}
+
+/// What a poll hands out.
+pub struct Handed {
+    pub page: Page,
+    /// Records that retention removed before this group had read them.
+    pub expired: u64,
+    pub lag: u64,
+}
+
+/// A group's name: 1–100 letters, digits, `-`, `_` and `.`.
+///
+/// # Errors
+/// `invalid_parameter` for anything else.
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    let fine = (1..=100).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if fine {
+        return Ok(());
+    }
+    Err(INVALID_PARAMETER
+        .err(format!("a {what}'s name is 1 to 100 letters, digits, hyphens, underscores and full stops")))
+}
+
+impl Journal {
+    /// Hands out up to `max` records after what `group` has committed, waiting up to `wait` for the first.
+    /// A new group starts at the beginning of the stream.
+    ///
+    /// # Errors
+    /// `group_leased` when another consumer holds the group for longer than `wait`.
+    pub async fn poll_group(
+        &self,
+        stream: &Stream,
+        group: &str,
+        consumer: &str,
+        max: u64,
+        wait: Duration,
+    ) -> Result<Handed> {
+        let deadline = Instant::now() + wait;
+        let mut head = self.watch(stream).await?;
+        loop {
+            let end = *head.borrow_and_update();
+            let claimed = self.claim(stream, group, consumer).await?;
+            let Some((row, first_offset)) = claimed else {
+                if Instant::now() >= deadline {
+                    return Err(GROUP_LEASED.err("another consumer reads for this group at the moment"));
+                }
+                // A commit or the end of a lease does not ring: look again soon.
+                let again = Instant::now() + Duration::from_millis(200);
+                tokio::time::sleep_until(again.min(deadline)).await;
+                continue;
+            };
+            let from = row.committed.max(first_offset);
+            if from < end || Instant::now() >= deadline {
+                let page = self.read(stream, from, max).await?;
+                let lag = end.max(page.next).saturating_sub(from);
+                return Ok(Handed { page, expired: from - row.committed, lag });
+            }
+            let rung = tokio::time::timeout_at(deadline, head.changed()).await;
+            if let Ok(Err(_)) = rung {
+                return Err(crate::lane::dropped());
+            }
+        }
+    }
+
+    /// Makes `consumer` the reader of the group, unless another one is. Writes only when something changes.
+    async fn claim(&self, stream: &Stream, group: &str, consumer: &str) -> Result<Option<(GroupRow, u64)>> {
+        let (id, now) = (stream.id, self.clock().now());
+        let name = group.to_owned();
+        let (row, first) = self
+            .db()
+            .read(move |tx| Ok((store::group(tx, id, &name)?, store::stream_by_id(tx, id)?.first_offset)))
+            .await?;
+        if let Some(row) = &row
+            && row.holder.as_deref() == Some(consumer)
+            && row.lease_until - now > LEASE_MS / 2
+        {
+            return Ok(Some((row.clone(), first)));
+        }
+        let (name, consumer) = (group.to_owned(), consumer.to_owned());
+        let claimed = self
+            .db()
+            .write(move |tx| {
+                let row = store::group(tx, id, &name)?.unwrap_or(GroupRow {
+                    committed: 0,
+                    holder: None,
+                    lease_until: 0,
+                });
+                let held = row.holder.as_ref().is_some_and(|h| *h != consumer) && row.lease_until > now;
+                if held {
+                    return Ok(None);
+                }
+                let row = GroupRow { holder: Some(consumer.clone()), lease_until: now + LEASE_MS, ..row };
+                store::save_group(tx, id, &name, &row, now)?;
+                Ok(Some(row))
+            })
+            .await?;
+        Ok(claimed.map(|row| (row, first)))
+    }
+
+    /// Remembers that everything before `next` is done for the group, and frees it for other consumers.
+    /// Committing the same position again is fine.
+    ///
+    /// # Errors
+    /// `commit_out_of_range`; `group_leased` when another consumer holds the group by now.
+    pub async fn commit_group(&self, stream: &Stream, group: &str, consumer: &str, next: u64) -> Result<Group> {
+        let (id, now) = (stream.id, self.clock().now());
+        let (name, consumer) = (group.to_owned(), consumer.to_owned());
+        self.db()
+            .write(move |tx| {
+                let end = store::stream_by_id(tx, id)?.next_offset;
+                let row = store::group(tx, id, &name)?.unwrap_or(GroupRow {
+                    committed: 0,
+                    holder: None,
+                    lease_until: 0,
+                });
+                if row.holder.as_ref().is_some_and(|h| *h != consumer) && row.lease_until > now {
+                    return Err(GROUP_LEASED.err("another consumer reads for this group by now; what you took will come to it"));
+                }
+                if next < row.committed || next > end {
+                    return Err(COMMIT_OUT_OF_RANGE.err("the cursor is not between what is committed and the end of the stream"));
+                }
+                store::save_group(tx, id, &name, &GroupRow { committed: next, holder: None, lease_until: 0 }, now)?;
+                Ok(Group { name: name.clone(), committed: next, lag: end - next, holder: None })
+            })
+            .await
+    }
+
+    /// Where the group stands; `None` if nobody has polled or committed under this name.
+    pub async fn show_group(&self, stream: &Stream, group: &str) -> Result<Option<Group>> {
+        let (id, name, now) = (stream.id, group.to_owned(), self.clock().now());
+        self.db()
+            .read(move |tx| {
+                let end = store::stream_by_id(tx, id)?;
+                Ok(store::group(tx, id, &name)?.map(|row| Group {
+                    lag: end.next_offset - row.committed.max(end.first_offset),
+                    committed: row.committed,
+                    holder: row.holder.filter(|_| row.lease_until > now),
+                    name,
+                }))
+            })
+            .await
+    }
+
+    /// Forgets the group; returns whether there was one. The next poll under its name starts at the beginning.
+    pub async fn delete_group(&self, stream: &Stream, group: &str) -> Result<bool> {
+        let (id, name) = (stream.id, group.to_owned());
+        self.db().write(move |tx| store::delete_group(tx, id, &name)).await
+    }
+}

@@ -1,0 +1,221 @@
+//! The journal's SQL.
+
+use crate::frame::{self, Chunk};
+use angarium_base::Result;
+use angarium_db::{Tx, v};
+
+/// A stream's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRow {
+    pub id: i64,
+    pub name: String,
+    pub first_offset: u64,
+    pub next_offset: u64,
+    pub bytes: u64,
+    pub last_at: i64,
+}
+
+/// A consumer group's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRow {
+    pub committed: u64,
+    pub holder: Option<String>,
+    pub lease_until: i64,
+}
+
+const STREAM: &str = "SELECT id, name, first_offset, next_offset, bytes, last_at FROM streams WHERE app = $1 AND name = $2";
+
+fn stream_row(row: &angarium_db::Row<'_>) -> Result<StreamRow> {
+    Ok(StreamRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        first_offset: row.get::<i64>(2)? as u64,
+        next_offset: row.get::<i64>(3)? as u64,
+        bytes: row.get::<i64>(4)? as u64,
+        last_at: row.get(5)?,
+    })
+}
+
+pub fn stream(tx: &mut Tx<'_>, app: &str, name: &str) -> Result<Option<StreamRow>> {
+    tx.maybe(STREAM, v![app, name], stream_row)
+}
+
+pub fn streams(tx: &mut Tx<'_>, app: &str) -> Result<Vec<StreamRow>> {
+    tx.query(
+        "SELECT id, name, first_offset, next_offset, bytes, last_at FROM streams WHERE app = $1 ORDER BY name",
+        v![app],
+        stream_row,
+    )
+}
+
+pub fn all_streams(tx: &mut Tx<'_>) -> Result<Vec<StreamRow>> {
+    tx.query(
+        "SELECT id, name, first_offset, next_offset, bytes, last_at FROM streams ORDER BY id",
+        &[],
+        stream_row,
+    )
+}
+
+/// The stream's row, made if it is not there.
+pub fn ensure_stream(tx: &mut Tx<'_>, app: &str, name: &str, now: i64) -> Result<StreamRow> {
+    tx.exec(
+        "INSERT INTO streams (id, app, name, created_at) SELECT coalesce(max(id), 0) + 1, $1, $2, $3 FROM streams \
+         WHERE true ON CONFLICT (app, name) DO NOTHING",
+        v![app, name, now],
+    )?;
+    tx.one(STREAM, v![app, name], stream_row)
+}
+
+/// The row of a stream by its id.
+pub fn stream_by_id(tx: &mut Tx<'_>, id: i64) -> Result<StreamRow> {
+    tx.one(
+        "SELECT id, name, first_offset, next_offset, bytes, last_at FROM streams WHERE id = $1",
+        v![id],
+        stream_row,
+    )
+}
+
+pub fn insert_batch(tx: &mut Tx<'_>, stream: i64, chunk: &Chunk, codec: i64, data: &[u8]) -> Result<()> {
+    tx.exec(
+        "INSERT INTO journal (stream, first_offset, record_count, at, codec, raw_bytes, data) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        v![
+            stream,
+            chunk.first_offset as i64,
+            i64::from(chunk.count),
+            chunk.at,
+            codec,
+            chunk.frames.len() as i64,
+            data
+        ],
+    )?;
+    Ok(())
+}
+
+pub fn advance(tx: &mut Tx<'_>, stream: i64, next_offset: u64, added_bytes: u64, at: i64) -> Result<()> {
+    tx.exec(
+        "UPDATE streams SET next_offset = $2, bytes = bytes + $3, last_at = $4 WHERE id = $1",
+        v![stream, next_offset as i64, added_bytes as i64, at],
+    )?;
+    Ok(())
+}
+
+pub fn count(tx: &mut Tx<'_>, stream: i64, minute: i64, kind: &str, n: u64) -> Result<()> {
+    tx.exec(
+        "INSERT INTO stream_counts (stream, minute, kind, record_count) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (stream, minute, kind) DO UPDATE SET record_count = record_count + excluded.record_count",
+        v![stream, minute, kind, n as i64],
+    )?;
+    Ok(())
+}
+
+/// Counts per step of minutes and kind, oldest first.
+pub fn counts(
+    tx: &mut Tx<'_>,
+    stream: i64,
+    minutes: std::ops::Range<i64>,
+    step: i64,
+    limit: i64,
+) -> Result<Vec<(i64, String, u64)>> {
+    tx.query(
+        "SELECT (minute / $4) * $4 AS step_at, kind, CAST(sum(record_count) AS BIGINT) FROM stream_counts \
+         WHERE stream = $1 AND minute >= $2 AND minute < $3 GROUP BY step_at, kind ORDER BY step_at, kind LIMIT $5",
+        v![stream, minutes.start, minutes.end, step, limit],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get::<i64>(2)? as u64)),
+    )
+}
+
+/// Chunks from the one that holds `from` on, until `max_records` or `max_bytes` of frames are read.
+pub fn chunks(tx: &mut Tx<'_>, stream: i64, from: u64, max_records: u64, max_bytes: usize) -> Result<Vec<Chunk>> {
+    let (mut out, mut records, mut bytes) = (Vec::new(), 0, 0);
+    tx.each(
+        "SELECT first_offset, record_count, at, codec, raw_bytes, data FROM journal WHERE stream = $1 AND first_offset >= \
+         (SELECT coalesce(max(first_offset), 0) FROM journal WHERE stream = $1 AND first_offset <= $2) ORDER BY first_offset",
+        v![stream, from as i64],
+        |row| {
+            let chunk = Chunk {
+                first_offset: row.get::<i64>(0)? as u64,
+                count: row.get::<i64>(1)? as u32,
+                at: row.get(2)?,
+                frames: frame::unpack(row.get(3)?, row.get(4)?, row.bytes(5)?)?,
+            };
+            if chunk.next_offset() > from {
+                records += chunk.next_offset() - from.max(chunk.first_offset);
+                bytes += chunk.frames.len();
+                out.push(chunk);
+            }
+            Ok(records < max_records && bytes < max_bytes)
+        },
+    )?;
+    Ok(out)
+}
+
+/// The first offset of what became durable at `at` or later.
+pub fn offset_at(tx: &mut Tx<'_>, stream: i64, at: i64) -> Result<Option<u64>> {
+    tx.maybe(
+        "SELECT first_offset FROM journal WHERE stream = $1 AND at >= $2 ORDER BY at, first_offset LIMIT 1",
+        v![stream, at],
+        |row| Ok(row.get::<i64>(0)? as u64),
+    )
+}
+
+/// The oldest batches: first offset, records, bytes as stored, instant.
+pub fn oldest(tx: &mut Tx<'_>, stream: i64, limit: i64) -> Result<Vec<(u64, u64, u64, i64)>> {
+    tx.query(
+        "SELECT first_offset, record_count, length(data), at FROM journal WHERE stream = $1 ORDER BY first_offset LIMIT $2",
+        v![stream, limit],
+        |row| {
+            let n = |column| row.get::<i64>(column).map(|n| n as u64);
+            Ok((n(0)?, n(1)?, n(2)?, row.get(3)?))
+        },
+    )
+}
+
+/// Removes what lies before `first_offset`.
+pub fn forget(tx: &mut Tx<'_>, stream: i64, first_offset: u64, bytes: u64) -> Result<()> {
+    tx.exec("DELETE FROM journal WHERE stream = $1 AND first_offset < $2", v![stream, first_offset as i64])?;
+    tx.exec(
+        "UPDATE streams SET first_offset = $2, bytes = bytes - $3 WHERE id = $1",
+        v![stream, first_offset as i64, bytes as i64],
+    )?;
+    Ok(())
+}
+
+pub fn forget_counts(tx: &mut Tx<'_>, stream: i64, before_minute: i64) -> Result<()> {
+    tx.exec("DELETE FROM stream_counts WHERE stream = $1 AND minute < $2", v![stream, before_minute])?;
+    Ok(())
+}
+
+pub fn group(tx: &mut Tx<'_>, stream: i64, name: &str) -> Result<Option<GroupRow>> {
+    tx.maybe(
+        "SELECT committed, holder, lease_until FROM consumer_groups WHERE stream = $1 AND name = $2",
+        v![stream, name],
+        |row| {
+            Ok(GroupRow {
+                committed: row.get::<i64>(0)? as u64,
+                holder: row.get(1)?,
+                lease_until: row.get(2)?,
+            })
+        },
+    )
+}
+
+pub fn groups(tx: &mut Tx<'_>, stream: i64) -> Result<Vec<(String, u64)>> {
+    tx.query(
+        "SELECT name, committed FROM consumer_groups WHERE stream = $1 ORDER BY name",
+        v![stream],
+        |row| Ok((row.get(0)?, row.get::<i64>(1)? as u64)),
+    )
+}
+
+pub fn save_group(tx: &mut Tx<'_>, stream: i64, name: &str, group: &GroupRow, now: i64) -> Result<()> {
+    tx.exec(
+        "INSERT INTO consumer_groups (stream, name, committed, holder, lease_until, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (stream, name) DO UPDATE SET committed = $3, holder = $4, lease_until = $5, updated_at = $6",
+        v![stream, name, group.committed as i64, group.holder.as_deref(), group.lease_until, now],
+    )?;
+    Ok(())
+}
+
+pub fn delete_group(tx: &mut Tx<'_>, stream: i64, name: &str) -> Result<bool> {
+    Ok(tx.exec("DELETE FROM consumer_groups WHERE stream = $1 AND name = $2", v![stream, name])? > 0)
+}

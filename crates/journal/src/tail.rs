@@ -1,0 +1,83 @@
+//! The newest batches, in memory, and the wake-up of those who wait for more.
+//!
+//! A reader at the end of a stream is served from here, so that a thousand live readers cost no reads
+//! of the store. Bounded in bytes over all streams; whoever is further behind reads the store.
+
+use crate::frame::Chunk;
+use parking_lot::Mutex;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+use tokio::sync::watch;
+
+/// Bytes of frames that are kept, over all streams.
+const KEPT_BYTES: usize = 8 << 20;
+
+#[derive(Default)]
+pub struct Tails(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    streams: HashMap<i64, Tail>,
+    /// Which stream each kept chunk belongs to, oldest first.
+    order: VecDeque<(i64, usize)>,
+    bytes: usize,
+}
+
+struct Tail {
+    chunks: VecDeque<Arc<Chunk>>,
+    next: watch::Sender<u64>,
+}
+
+impl Tails {
+    /// A receiver that shows the next offset of the stream, and changes after each commit to it.
+    pub fn watch(&self, stream: i64, next_offset: u64) -> watch::Receiver<u64> {
+        self.0.lock().tail(stream, next_offset).next.subscribe()
+    }
+
+    /// Makes committed chunks visible and wakes who waits. Chunks of a stream come in order.
+    pub fn publish(&self, chunks: Vec<(i64, Arc<Chunk>)>) {
+        let mut state = self.0.lock();
+        for (stream, chunk) in chunks {
+            let (bytes, next) = (chunk.frames.len(), chunk.next_offset());
+            let tail = state.tail(stream, 0);
+            tail.chunks.push_back(chunk);
+            tail.next.send_replace(next);
+            state.order.push_back((stream, bytes));
+            state.bytes += bytes;
+        }
+        while state.bytes > KEPT_BYTES && state.order.len() > 1 {
+            let Some((stream, bytes)) = state.order.pop_front() else { break };
+            state.bytes -= bytes;
+            if let Some(tail) = state.streams.get_mut(&stream) {
+                tail.chunks.pop_front();
+            }
+        }
+    }
+
+    /// The chunks from the one that holds `from` on, up to `max_bytes`, if all of them are still kept.
+    pub fn read(&self, stream: i64, from: u64, max_bytes: usize) -> Option<Vec<Arc<Chunk>>> {
+        let state = self.0.lock();
+        let tail = state.streams.get(&stream)?;
+        if tail.chunks.front()?.first_offset > from {
+            return None;
+        }
+        let start = tail.chunks.partition_point(|chunk| chunk.next_offset() <= from);
+        let mut bytes = 0;
+        let fits = |chunk: &&Arc<Chunk>| {
+            let first = bytes == 0;
+            bytes += chunk.frames.len();
+            first || bytes <= max_bytes
+        };
+        Some(tail.chunks.range(start..).take_while(fits).cloned().collect())
+    }
+}
+
+impl State {
+    fn tail(&mut self, stream: i64, next_offset: u64) -> &mut Tail {
+        self.streams
+            .entry(stream)
+            .or_insert_with(|| Tail { chunks: VecDeque::new(), next: watch::Sender::new(next_offset) })
+    }
+}

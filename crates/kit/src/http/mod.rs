@@ -1,0 +1,52 @@
+//! How every route takes a request and answers it.
+
+mod body;
+mod layer;
+mod params;
+mod problem;
+
+pub use body::{Budget, Content, Held, read_body};
+pub use layer::around;
+pub use params::{Params, parse_duration};
+pub use problem::{Answer, Problem, problem_body};
+
+use std::time::Duration;
+
+/// Every limit of the HTTP side, in one table.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Headers of a request.
+    pub headers: usize,
+    /// Bytes of a request body, as sent and after inflating.
+    pub body_bytes: usize,
+    /// Bytes of one event.
+    pub event_bytes: usize,
+    /// Bytes of all request bodies in memory together.
+    pub bodies_bytes: usize,
+    /// A body must be there within this time.
+    pub body_timeout: Duration,
+    /// Nothing may be silent for longer than this in the middle of a body.
+    pub body_idle: Duration,
+    /// A long poll waits at most this long.
+    pub wait: Duration,
+    /// Records a live reader may be behind before it is moved ahead, with a gap frame.
+    pub live_backlog: u64,
+    /// Live readers at a time.
+    pub live_readers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            headers: 100,
+            body_bytes: 16 << 20,
+            event_bytes: 64 << 10,
+            bodies_bytes: 64 << 20,
+            body_timeout: Duration::from_secs(30),
+            body_idle: Duration::from_secs(10),
+            wait: Duration::from_secs(60),
+            live_backlog: 10_000,
+            live_readers: 10_000,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What is counted, in a registry of this server's own: two servers in one process count apart.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use std::sync::Arc;
+
+/// The labels of a request: the route's pattern, never the path, so that their number is bounded.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Route {
+    pub method: String,
+    pub route: String,
+    pub status: u16,
+}
+
+/// A label with one fixed value.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Reason {
+    pub reason: String,
+}
+
+/// Counters that handlers and workers hold; `/metrics` shows them with what the parts say of themselves.
+#[derive(Clone)]
+pub struct Metrics {
+    pub requests: Family<Route, Counter>,
+    pub request_seconds: Histogram,
+    pub requests_in_flight: Gauge,
+    pub connections: Gauge,
+    pub connections_refused: Counter,
+    pub events_accepted: Counter,
+    pub events_duplicate: Counter,
+    pub events_rejected: Family<Reason, Counter>,
+    pub pixel_refused: Counter,
+    pub live_readers: Gauge,
+    pub live_frames: Counter,
+    pub live_skipped: Counter,
+    registry: Arc<Registry>,
+}
+
+/// 0.1 ms to about 26 s, each bucket twice the one before.
+fn latencies() -> Histogram {
+    Histogram::new((0..18).map(|n| 0.0001 * f64::from(1 << n)))
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let mut metrics = Metrics {
+            requests: Family::default(),
+            request_seconds: latencies(),
+            requests_in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            connections_refused: Counter::default(),
+            events_accepted: Counter::default(),
+            events_duplicate: Counter::default(),
+            events_rejected: Family::default(),
+            pixel_refused: Counter::default(),
+            live_readers: Gauge::default(),
+            live_frames: Counter::default(),
+            live_skipped: Counter::default(),
+            registry: Arc::default(),
+        };
+        metrics.registry = Arc::new(metrics.register());
+        metrics
+    }
+
+    fn register(&self) -> Registry {
+        let mut r = Registry::with_prefix("angarium");
+        r.register("http_requests", "Requests answered", self.requests.clone());
+        r.register("http_request_seconds", "Time from the headers to the answer", self.request_seconds.clone());
+        r.register("http_requests_in_flight", "Requests being answered", self.requests_in_flight.clone());
+        r.register("http_connections", "Open connections", self.connections.clone());
+        r.register("http_connections_refused", "Connections refused for being too many", self.connections_refused.clone());
+        r.register("events_accepted", "Events made durable", self.events_accepted.clone());
+        r.register("events_duplicate", "Events whose id was seen within the window", self.events_duplicate.clone());
+        r.register("events_rejected", "Events refused, by error code", self.events_rejected.clone());
+        r.register("pixel_refused", "Tracking calls that got the image and were refused", self.pixel_refused.clone());
+        r.register("live_readers", "Readers of the live feed", self.live_readers.clone());
+        r.register("live_frames", "Frames sent to readers of the live feed", self.live_frames.clone());
+        r.register("live_skipped", "Records that slow readers of the live feed were not sent", self.live_skipped.clone());
+        r
+    }
+
+    /// The Prometheus text format (OpenMetrics 1.0), without the closing `# EOF`.
+    pub fn encode(&self) -> String {
+        let mut out = String::with_capacity(8_192);
+        // Writing into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut out, &self.registry);
+        out
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
