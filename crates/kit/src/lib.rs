@@ -6,11 +6,13 @@
 //! | [`Slice`] | what a slice brings: routes, workers, schema, error codes |
 //! | [`access`] | [`access::Allowed`], the only way a handler comes by an app's id |
 //! | [`http`] | problems, bodies, parameters, the layer around every route |
+//! | [`records`] | records of a stream as the JSON that every route gives out |
 //! | [`metrics`] | what is counted, without a process-wide registry |
 
 pub mod access;
 pub mod http;
 pub mod metrics;
+pub mod records;
 
 use angarium_base::{Clock, Code};
 use angarium_db::{Db, Migration};
@@ -34,6 +36,8 @@ pub struct Handles {
     pub budget: http::Budget,
     /// Which route families anonymous callers may use, for the default app.
     pub anonymous: access::Anonymous,
+    /// The streams that the slices write: every app has them, also before their first record.
+    pub streams: Vec<&'static str>,
     /// Cancelled when the server begins to stop: long polls and feeds end then.
     pub stop: CancellationToken,
 }
@@ -59,6 +63,8 @@ pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Slice {
     pub name: &'static str,
     pub migrations: &'static [Migration],
+    /// The streams it writes.
+    pub streams: &'static [&'static str],
     pub codes: &'static [Code],
     pub routes: axum::Router<Kit>,
     pub workers: Vec<Box<dyn FnOnce(Kit, CancellationToken) -> Worker + Send>>,

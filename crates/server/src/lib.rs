@@ -1,1 +1,9 @@
-//! 
+//! The program: a parts list, a configuration, a server that runs it, a command line.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+mod listen;
+mod open;
+pub mod run;
+pub mod slices;

@@ -1,1 +1,5 @@
-fn main() {}
+//! `angarium`: everything is in the library, so that tests can start it in their own process.
+
+fn main() -> std::process::ExitCode {
+    angarium::cli::main()
+}

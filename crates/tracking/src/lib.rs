@@ -1,1 +1,83 @@
-//! 
+//! Tracking: events in, enriched, durable before the answer; and the consumer's view of them.
+//!
+//! ```text
+//!  POST /v1/apps/{app}/events ─┐                 ┌▶ agent (cache)     ┐
+//!  GET|POST /t/{type}?params ──┴▶ rules::check ──┼▶ address           ├▶ record ─▶ journal "events" ─▶ 202
+//!                                                └▶ place (mapped file)┘
+//! ```
+//!
+//! Invariants: a good event of a batch is kept whatever its neighbours are; an event whose id was seen
+//! within the window is not kept twice; nothing is assumed about types and parameters; enrichment never
+//! refuses an event and does no I/O. A new kind of enrichment goes to [`enrich`] (what it finds out), gets
+//! a field in [`record::Origin`] (what an event carries of it) and, if consumers see it, a key in [`line`].
+
+mod api;
+pub mod enrich;
+pub mod line;
+pub mod query;
+pub mod record;
+pub mod rules;
+
+use angarium_base::{Code, Result};
+use angarium_kit::{Kit, Slice};
+use axum::Extension;
+use enrich::{Agents, Geo, TrustedProxies};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+/// The stream that events go to.
+pub const EVENTS: &str = "events";
+
+/// Distinct user agents whose parse is kept.
+const AGENTS_KEPT: usize = 10_000;
+/// How often the geo database's file is looked at.
+const GEO_EVERY: Duration = Duration::from_secs(10);
+
+/// What the slice needs beyond the kit.
+pub struct Tracker {
+    agents: Agents,
+    geo: Geo,
+    trusted: TrustedProxies,
+}
+
+impl Tracker {
+    /// # Errors
+    /// `geo_database` when the file cannot be used; `trusted_proxy` for an entry that is not a network.
+    pub fn new(geoip: Option<&Path>, trusted_proxies: &[String]) -> Result<Tracker> {
+        Ok(Tracker {
+            agents: Agents::new(AGENTS_KEPT),
+            geo: Geo::open(geoip)?,
+            trusted: TrustedProxies::parse(trusted_proxies)?,
+        })
+    }
+}
+
+/// Every error code of this slice.
+pub const CODES: &[&[Code]] = &[rules::CODES, enrich::CODES];
+
+pub fn slice(tracker: Tracker) -> Slice {
+    let tracker = Arc::new(tracker);
+    let reloading = tracker.clone();
+    Slice {
+        name: "tracking",
+        migrations: &[],
+        streams: &[EVENTS],
+        codes: rules::CODES,
+        routes: api::routes().layer(Extension(tracker)),
+        workers: vec![Box::new(move |kit, stop| Box::pin(reload_geo(reloading, kit, stop)))],
+    }
+}
+
+/// Takes over a new geo database file while the server runs.
+async fn reload_geo(tracker: Arc<Tracker>, _kit: Kit, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(GEO_EVERY)).await.is_some() {
+        let tracker = tracker.clone();
+        let reloaded = tokio::task::spawn_blocking(move || tracker.geo.reload_if_changed()).await;
+        match reloaded {
+            Ok(Ok(true)) => tracing::info!("the geo database was reloaded"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => tracing::warn!(?error, "the new geo database is not used; the old one stays"),
+            Err(error) => tracing::error!(%error, "reloading the geo database ended in a panic"),
+        }
+    }
+}

@@ -78,7 +78,9 @@ impl Found {
             Refusal::TooManyElements => format!("the array has more than {} elements", limits.members),
             Refusal::DuplicateKey => "the object has this key twice".to_owned(),
             Refusal::LoneSurrogate(unit) => {
-                format!("{holder} has `\\u{unit:04x}`, which is half of a surrogate pair, without its other half")
+                format!(
+                    "{holder} has `\\u{unit:04x}`, which is half of a surrogate pair, without its other half"
+                )
             }
             Refusal::NulCharacter => format!("{holder} has `\\u0000`, which cannot be stored"),
             Refusal::NumberTooLarge => "the number is too large for a 64-bit float".to_owned(),

@@ -1,21 +1,14 @@
 //! The keys of the open objects, for finding duplicates in linear time.
 //!
 //! All open objects share one stack, so that a reader allocates it once. A small object compares each key with
-//! all before it, fingerprints first; a large one moves its keys into a hash set, whose hash nobody outside can
-//! foresee.
+//! those before it, first by one bit, then by fingerprints. One that is large, or whose fingerprints collide,
+//! moves its keys into a hash set, whose hash nobody outside can foresee.
 
-use super::text::unescape;
+use super::text::{unescape, unescaped};
 use std::{borrow::Cow, collections::HashSet};
 
 /// Up to so many keys are compared one by one.
 const FEW: usize = 32;
-
-/// A key as it stands in the text, without its quotes.
-#[derive(Clone, Copy)]
-pub(super) struct Name<'a> {
-    pub text: &'a str,
-    pub escaped: bool,
-}
 
 /// An open array or object.
 pub(super) struct Frame<'a> {
@@ -24,9 +17,10 @@ pub(super) struct Frame<'a> {
     pub members: usize,
     /// Where its keys start on the stack.
     first: usize,
-    /// A bit for each key so far, by its fingerprint: a key whose bit is new is new.
+    /// A bit for each key so far, chosen by its fingerprint: a key whose bit is not there is new.
     bits: u64,
-    /// Its keys, once there are many.
+    /// Its keys, once they are in a set.
+    #[allow(clippy::box_collection, reason = "frames are moved for each container, and sets are rare")]
     many: Option<Box<HashSet<Cow<'a, str>>>>,
 }
 
@@ -36,7 +30,8 @@ pub(super) struct Keys<'a>(Vec<Seen<'a>>);
 struct Seen<'a> {
     /// Of the unescaped key.
     print: u64,
-    name: Name<'a>,
+    /// The key as it stands between its quotes.
+    raw: &'a str,
 }
 
 impl<'a> Keys<'a> {
@@ -48,44 +43,31 @@ impl<'a> Keys<'a> {
 
     /// Takes a key of the innermost object, which counts it already; `false` if the object has it twice.
     #[inline]
-    pub fn insert(&mut self, frame: &mut Frame<'a>, name: Name<'a>) -> bool {
+    pub fn insert(&mut self, frame: &mut Frame<'a>, raw: &'a str, escaped: bool) -> bool {
         if frame.members > FEW || frame.many.is_some() {
-            return self.insert_among_many(frame, name);
+            return self.insert_among_many(frame, raw, escaped);
         }
-        let print = if name.escaped { print_escaped(name) } else { fingerprint(name.text.as_bytes()) };
+        let print = if escaped { print_escaped(raw) } else { fingerprint(raw.as_bytes()) };
+        // The golden ratio spreads the fingerprint over the top six bits (Knuth, TAOCP 6.4).
         let bit = 1 << (print.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58);
-        if frame.bits & bit != 0 {
-            match self.find(frame, print, name) {
-                Some(true) => return false,
-                Some(false) => {}
-                None => return self.insert_among_many(frame, name),
-            }
+        if frame.bits & bit != 0
+            && let Some(seen) = self.0[frame.first..].iter().find(|seen| seen.print == print)
+        {
+            // The set unescapes each key once; here, a few long keys could be unescaped over and over.
+            return seen.raw != raw && self.insert_among_many(frame, raw, escaped);
         }
         frame.bits |= bit;
         if self.0.len() == self.0.capacity() {
             self.0.reserve(FEW);
         }
-        self.0.push(Seen { print, name });
+        self.0.push(Seen { print, raw });
         true
     }
 
     #[inline(never)]
-    fn find(&self, frame: &Frame<'a>, print: u64, name: Name<'a>) -> Option<bool> {
-        for seen in self.0[frame.first..].iter().filter(|seen| seen.print == print) {
-            if seen.name.escaped || name.escaped {
-                return None;
-            }
-            if seen.name.text == name.text {
-                return Some(true);
-            }
-        }
-        Some(false)
-    }
-
-    #[inline(never)]
-    fn insert_among_many(&mut self, frame: &mut Frame<'a>, name: Name<'a>) -> bool {
-        let few = self.0.drain(frame.first..).map(|seen| seen.name.unescaped());
-        frame.many.get_or_insert_with(|| Box::new(few.collect())).insert(name.unescaped())
+    fn insert_among_many(&mut self, frame: &mut Frame<'a>, raw: &'a str, escaped: bool) -> bool {
+        let few = self.0.drain(frame.first..).map(|seen| unescaped(seen.raw, seen.raw.contains('\\')));
+        frame.many.get_or_insert_with(|| Box::new(few.collect())).insert(unescaped(raw, escaped))
     }
 
     /// Drops the keys of the innermost object, which has closed.
@@ -95,16 +77,10 @@ impl<'a> Keys<'a> {
     }
 }
 
-impl<'a> Name<'a> {
-    #[inline]
-    pub fn unescaped(self) -> Cow<'a, str> {
-        if self.escaped { Cow::Owned(unescape(self.text)) } else { Cow::Borrowed(self.text) }
-    }
-}
-
+/// Out of line: keys with escapes are rare.
 #[inline(never)]
-fn print_escaped(name: Name<'_>) -> u64 {
-    fingerprint(name.unescaped().as_bytes())
+fn print_escaped(raw: &str) -> u64 {
+    fingerprint(unescape(raw).as_bytes())
 }
 
 /// Equal for equal keys, and seldom equal for others: the two ends and the length.
@@ -124,6 +100,7 @@ fn short(key: &[u8]) -> u64 {
         (Some(first), Some(last)) => {
             u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << 32
         }
-        _ => key.iter().fold(0, |packed, byte| packed << 8 | u64::from(*byte)),
+        _ if key.is_empty() => 0,
+        _ => [0, key.len() / 2, key.len() - 1].iter().fold(0, |packed, at| packed << 8 | u64::from(key[*at])),
     }
 }

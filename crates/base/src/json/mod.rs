@@ -70,7 +70,7 @@ pub struct Syntax {
     pub what: &'static str,
 }
 
-/// One value of the text. That there is one says that it was checked.
+/// One value of the text.
 #[derive(Clone, Debug)]
 pub struct Raw<'a> {
     /// Exactly the value, no white space around it.
@@ -78,6 +78,7 @@ pub struct Raw<'a> {
     pub kind: Kind,
     /// Why it is refused: the first reason in the order of the text.
     pub flaw: Option<Box<Flaw>>,
+    /// Whether a string has escapes; of no meaning for other kinds.
     escaped: bool,
 }
 
@@ -99,6 +100,8 @@ pub struct Reader<'a> {
     limits: Limits,
     /// The first flaw of the value that is being read.
     found: Option<Found>,
+    /// Whether the string that was read last has escapes.
+    escaped: bool,
     /// The containers around the innermost one, outermost first, as far as the depth limit allows.
     frames: Vec<Frame<'a>>,
     /// Those below the limit: whether each is an object. A byte a level, as an attacker chooses how many.
@@ -113,6 +116,7 @@ impl<'a> Reader<'a> {
             at: 0,
             limits,
             found: None,
+            escaped: false,
             frames: Vec::new(),
             beyond: Vec::new(),
             keys: Keys::default(),
@@ -142,10 +146,10 @@ impl<'a> Reader<'a> {
     pub fn value(&mut self) -> Result<Raw<'a>, Syntax> {
         let first = self.after_space();
         let start = self.at;
-        let (kind, escaped) = self.whole(first).map_err(|halt| *halt)?;
+        let kind = self.whole(first).map_err(|halt| *halt)?;
         let text = &self.text[start..self.at];
         let flaw = self.found.take().map(|found| found.explain(text, start, self.limits));
-        Ok(Raw { text, kind, flaw, escaped })
+        Ok(Raw { text, kind, flaw, escaped: self.escaped })
     }
 
     /// Enters an object and gives `each` its members: the unescaped key, where a lone surrogate stands as
@@ -169,7 +173,8 @@ impl<'a> Reader<'a> {
             let key = self.next_key(&mut frame).map_err(|halt| *halt)?;
             own = self.found.take();
             let Some(key) = key else { break };
-            each(key.unescaped(), self.value()?);
+            let key = text::unescaped(key, self.escaped);
+            each(key, self.value()?);
         }
         self.keys.forget(&frame);
         Ok(own.map(|found| found.explain(&self.text[start..self.at], start, self.limits)))
@@ -180,7 +185,10 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::value`], also when the next value is not an array, and whatever `each` fails with.
-    pub fn array(&mut self, mut each: impl FnMut(&mut Reader<'a>) -> Result<(), Syntax>) -> Result<(), Syntax> {
+    pub fn array(
+        &mut self,
+        mut each: impl FnMut(&mut Reader<'a>) -> Result<(), Syntax>,
+    ) -> Result<(), Syntax> {
         self.after_space();
         self.take(b'[', "expected `[`")?;
         let mut first = true;
@@ -233,8 +241,7 @@ impl<'a> Raw<'a> {
         if self.kind != Kind::String || self.flaw.is_some() {
             return None;
         }
-        let body = &self.text[1..self.text.len() - 1];
-        Some(if self.escaped { Cow::Owned(text::unescape(body)) } else { Cow::Borrowed(body) })
+        Some(text::unescaped(&self.text[1..self.text.len() - 1], self.escaped))
     }
 
     /// The value of a `true` or `false`.

@@ -1,5 +1,7 @@
 //! The text of strings: finding their end, unescaping, escaping, and counting lines.
 
+use std::borrow::Cow;
+
 /// Line and column of a byte offset, both from 1, the column in characters. An offset behind the end stands for the end.
 pub fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = &text.as_bytes()[..offset.min(text.len())];
@@ -40,7 +42,13 @@ fn push_escape(out: &mut String, byte: u8) {
     }
 }
 
-/// The text that a checked string body stands for. A lone surrogate, which no text can hold, becomes U+FFFD.
+/// The text that a checked string body stands for, which is the body itself unless it has escapes.
+#[inline]
+pub(super) fn unescaped(body: &str, escaped: bool) -> Cow<'_, str> {
+    if escaped { Cow::Owned(unescape(body)) } else { Cow::Borrowed(body) }
+}
+
+/// Unescapes a checked string body. A lone surrogate, which no text can hold, becomes U+FFFD.
 pub(super) fn unescape(body: &str) -> String {
     let mut out = String::with_capacity(body.len());
     let mut rest = body;

@@ -10,7 +10,11 @@ pub use layer::around;
 pub use params::{Params, parse_duration};
 pub use problem::{Answer, Problem, problem_body};
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
+
+/// Who is at the other end of the connection; the server puts it into every request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// Every limit of the HTTP side, in one table.
 #[derive(Clone, Debug)]

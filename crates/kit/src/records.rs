@@ -1,0 +1,65 @@
+//! Records of a stream, as every route gives them out: `{"stream"?, "cursor", "at", "data"}`.
+//!
+//! `cursor` is the position *after* the record, `at` when it became durable, `data` the bytes as kept.
+
+use crate::{Kit, access::App};
+use angarium_base::{
+    Cursor, Result,
+    error::{INVALID_CURSOR, NOT_FOUND},
+    time,
+};
+use angarium_journal::{Record, Stream};
+
+/// Writes records as JSON; the text of an instant is kept for the records that share it.
+#[derive(Default)]
+pub struct Writer {
+    at: i64,
+    at_text: String,
+}
+
+impl Writer {
+    /// Appends one record. `cursor` is the position after it; `stream` is named if it is given.
+    pub fn push(&mut self, out: &mut String, stream: Option<&str>, cursor: &Cursor, record: &Record<'_>) {
+        if self.at_text.is_empty() || self.at != record.at {
+            self.at = record.at;
+            self.at_text = time::format(record.at);
+        }
+        out.push('{');
+        if let Some(stream) = stream {
+            out.push_str("\"stream\":\"");
+            out.push_str(stream);
+            out.push_str("\",");
+        }
+        out.push_str("\"cursor\":\"");
+        cursor.encode_into(out);
+        out.push_str("\",\"at\":\"");
+        out.push_str(&self.at_text);
+        out.push_str("\",\"data\":");
+        // Slices write JSON text only; a damaged record must not damage its neighbours.
+        match std::str::from_utf8(record.data) {
+            Ok(text) => out.push_str(text),
+            Err(_) => out.push_str("null"),
+        }
+        out.push('}');
+    }
+}
+
+/// The app's stream `name`. Streams that slices write are there from the beginning.
+///
+/// # Errors
+/// `not_found`.
+pub async fn find_stream(kit: &Kit, app: &App, name: &str) -> Result<Stream> {
+    if kit.streams.contains(&name) {
+        return kit.journal.stream(&app.id, name).await;
+    }
+    let found = kit.journal.find_stream(&app.id, name).await?;
+    found.ok_or_else(|| NOT_FOUND.err(format!("there is no such stream; there are: {}", kit.streams.join(", "))))
+}
+
+/// The offset that `cursor` names in `stream`.
+///
+/// # Errors
+/// `invalid_cursor` when it is of another stream.
+pub fn offset(cursor: &Cursor, stream: &Stream) -> Result<u64> {
+    cursor.next(stream.name()).ok_or_else(|| INVALID_CURSOR.err("this cursor is of another stream"))
+}

@@ -1,0 +1,217 @@
+//! `GET /v1/apps/{app}/live`: WebSocket, or SSE with `Accept: text/event-stream`.
+
+use crate::reader::{Reader, Step, TOO_MANY_READERS};
+use angarium_base::{
+    Cursor, Result,
+    error::{INVALID_CURSOR, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE},
+    json::escape_into,
+};
+use angarium_kit::{Kit, access::Allowed, grants, http::{Answer, Params}, records};
+use axum::{
+    Router,
+    body::Body,
+    extract::{
+        FromRequestParts, Request, State, WebSocketUpgrade,
+        ws::{Message, Utf8Bytes, WebSocket},
+    },
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt, stream};
+use http::{HeaderMap, header};
+use std::{convert::Infallible, time::Duration};
+
+grants! {
+    /// Follow the live feed.
+    FollowFeed = "live:follow": [Admin, Operator, Sender, Viewer];
+}
+
+/// A quiet connection is shown to be alive this often.
+const PING_EVERY: Duration = Duration::from_secs(15);
+/// A reader that takes nothing for this long is cut off; it can resume from its cursor.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_STREAMS: usize = 16;
+
+pub fn routes() -> Router<Kit> {
+    Router::new().route("/v1/apps/{app}/live", get(follow_feed))
+}
+
+/// Follow the live feed
+///
+/// `streams` (events, if not given), `type` (only records of this kind), `after` (a cursor: everything since
+/// comes first; without it, only what is new). Frames are `{stream, cursor, at, data}`, and
+/// `{"gap": n, "stream", "cursor"}` when `n` records were passed over because this reader was too slow.
+async fn follow_feed(
+    State(kit): State<Kit>,
+    allowed: Allowed<FollowFeed>,
+    params: Params,
+    request: Request,
+) -> Answer<Response> {
+    params.only(&["streams", "type", "after"])?;
+    let (mut parts, _) = request.into_parts();
+    let seat = Seat::take(&kit)?;
+    let mut streams = Vec::new();
+    for name in params.get("streams").unwrap_or("events").split(',') {
+        if streams.len() == MAX_STREAMS {
+            return Err(INVALID_PARAMETER.err(format!("`streams` names at most {MAX_STREAMS} streams")).into());
+        }
+        streams.push(records::find_stream(&kit, &allowed.app, name.trim()).await?);
+    }
+    let after = match params.after()? {
+        Some(cursor) => Some(cursor),
+        None => last_event_id(&parts.headers)?,
+    };
+    if let Some(cursor) = &after
+        && !streams.iter().any(|stream| cursor.next(stream.name()).is_some())
+    {
+        return Err(INVALID_CURSOR.err("this cursor is of none of the streams that were asked for").into());
+    }
+    let kind = params.get("type").map(str::to_owned);
+    let reader = Reader::new(&kit.journal, streams, after, kind, kit.limits.live_backlog).await?;
+    if wants_sse(&parts.headers) {
+        return Ok(sse(kit, reader, seat));
+    }
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &kit).await else {
+        return Err(UNSUPPORTED_MEDIA_TYPE
+            .err("the feed is a WebSocket; without one, ask for it with `Accept: text/event-stream`")
+            .into());
+    };
+    Ok(upgrade.on_upgrade(move |socket| serve_socket(kit, reader, seat, socket)))
+}
+
+fn wants_sse(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accept.contains("text/event-stream")
+}
+
+/// Where a browser's EventSource was when its connection broke.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>> {
+    let id = headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty());
+    id.map(Cursor::decode).transpose()
+}
+
+/// A place among the live readers, given back when it is dropped.
+struct Seat(Kit);
+
+impl Seat {
+    fn take(kit: &Kit) -> Result<Seat> {
+        let seat = Seat(kit.clone());
+        if kit.metrics.live_readers.inc() >= kit.limits.live_readers as i64 {
+            return Err(TOO_MANY_READERS.err("the server has as many live readers as it takes").with_retry_after_s(5));
+        }
+        Ok(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.metrics.live_readers.dec();
+    }
+}
+
+/// The frame that tells a reader what it was not sent.
+fn gap_frame(stream: &str, n: u64, cursor: &Cursor) -> String {
+    let mut out = format!("{{\"gap\":{n},\"stream\":");
+    escape_into(&mut out, stream);
+    out.push_str(",\"cursor\":\"");
+    cursor.encode_into(&mut out);
+    out.push_str("\"}");
+    out
+}
+
+fn sse(kit: Kit, reader: Reader, seat: Seat) -> Response {
+    let state = (kit, reader, seat, records::Writer::default(), true);
+    let frames = stream::unfold(state, |(kit, mut reader, seat, mut writer, first)| async move {
+        if first {
+            // Says that the feed has begun, and where: who loses the connection before the first frame
+            // can resume all the same. A message without data is no event for an EventSource.
+            let hello = format!("retry: 2000\nid: {}\n\n", reader.position().encode());
+            return Some((Ok::<_, Infallible>(Bytes::from(hello)), (kit, reader, seat, writer, false)));
+        }
+        let mut out = String::with_capacity(4_096);
+        let next = reader.next(|stream, cursor, record| {
+            out.push_str("id: ");
+            cursor.encode_into(&mut out);
+            out.push_str("\ndata: ");
+            writer.push(&mut out, Some(stream), cursor, record);
+            out.push_str("\n\n");
+        });
+        let step = tokio::select! {
+            () = kit.stop.cancelled() => return None,
+            step = tokio::time::timeout(PING_EVERY, next) => step,
+        };
+        match step {
+            // The position moves on while a filter lets nothing through.
+            Err(_) => out = format!(": ping\nid: {}\n\n", reader.position().encode()),
+            Ok(Ok(Step::Frames(n))) => drop(kit.metrics.live_frames.inc_by(n)),
+            Ok(Ok(Step::Gap { stream, n, cursor })) => {
+                kit.metrics.live_skipped.inc_by(n);
+                let frame = gap_frame(&stream, n, &cursor);
+                out = format!("id: {}\nevent: gap\ndata: {frame}\n\n", cursor.encode());
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(?error, "a reader of the feed could not be served");
+                return None;
+            }
+        }
+        Some((Ok(Bytes::from(out)), (kit, reader, seat, writer, false)))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Asks nginx not to hold frames back.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(frames)).into_response()
+}
+
+async fn serve_socket(kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocket) {
+    let (mut to, mut from) = socket.split();
+    let mut writer = records::Writer::default();
+    loop {
+        let mut frames: Vec<String> = Vec::new();
+        let next = reader.next(|stream, cursor, record| {
+            let mut frame = String::with_capacity(record.data.len() + 96);
+            writer.push(&mut frame, Some(stream), cursor, record);
+            frames.push(frame);
+        });
+        let step = tokio::select! {
+            () = kit.stop.cancelled() => break,
+            incoming = from.next() => match incoming {
+                // The client has nothing to say on this socket; pings are answered by the protocol.
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+            step = tokio::time::timeout(PING_EVERY, next) => step,
+        };
+        let message = match step {
+            Err(_) => vec![Message::Ping(Bytes::new())],
+            Ok(Ok(Step::Frames(n))) => {
+                kit.metrics.live_frames.inc_by(n);
+                frames.into_iter().map(|frame| Message::Text(Utf8Bytes::from(frame))).collect()
+            }
+            Ok(Ok(Step::Gap { stream, n, cursor })) => {
+                kit.metrics.live_skipped.inc_by(n);
+                vec![Message::Text(gap_frame(&stream, n, &cursor).into())]
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(?error, "a reader of the feed could not be served");
+                break;
+            }
+        };
+        let sending = async {
+            for message in message {
+                to.feed(message).await?;
+            }
+            to.flush().await
+        };
+        match tokio::time::timeout(WRITE_TIMEOUT, sending).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+    drop(seat);
+    // 1001: the server goes away; the client resumes from its cursor.
+    let _ = tokio::time::timeout(Duration::from_secs(1), to.send(Message::Close(None))).await;
+}

@@ -1,0 +1,62 @@
+//! `angarium generate`: the documentation that is made from the code. `--check` only compares.
+
+use super::{
+    failure::{Failure, Result},
+    output::say,
+};
+use crate::{config::Config, slices};
+use std::{fmt::Write, path::PathBuf};
+
+#[derive(clap::Args)]
+pub struct GenerateArgs {
+    /// The repository's root
+    #[arg(long)]
+    dir: PathBuf,
+    /// Fail if a file is not what would be written
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(args: GenerateArgs) -> Result {
+    let mut stale = Vec::new();
+    for (name, text) in [("docs/errors.md", errors()), ("docs/config.md", config()?)] {
+        let path = args.dir.join(name);
+        if std::fs::read_to_string(&path).ok().as_deref() == Some(&text) {
+            continue;
+        }
+        if args.check {
+            stale.push(name);
+        } else {
+            std::fs::write(&path, text)?;
+            say(&format!("wrote {name}"))?;
+        }
+    }
+    if stale.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} is not what the code says; run `cargo xtask codegen`", stale.join(", "))))
+}
+
+fn errors() -> String {
+    let mut out = String::from(
+        "# Errors\n\nMade by `cargo xtask codegen` from the code; do not edit.\n\nEvery refusal is an `application/problem+json` document (RFC 9457) with one of these codes in `code`.\n\n| Code | Status | What it means, and what to do |\n|---|---|---|\n",
+    );
+    for code in slices::codes() {
+        // Writing into a String cannot fail.
+        let _ = writeln!(out, "| `{}` | {} | {} |", code.name, code.kind.status(), code.doc.trim());
+    }
+    out
+}
+
+fn config() -> Result<String> {
+    let shown = Config::default().show()?;
+    Ok(format!(
+        "# Configuration\n\nMade by `cargo xtask codegen` from the code; do not edit.\n\n\
+         These are the keys with their defaults, as `angarium config show` prints them. A file with some of them is given with \
+         `--config FILE` (or `ANGARIUM_CONFIG`); a variable `ANGARIUM_SECTION__KEY` wins over the file \
+         (`ANGARIUM_HTTP__LISTEN=0.0.0.0:8080`, `ANGARIUM_DATA_DIR=/var/lib/angarium`), the command line over both. \
+         Unknown keys are refused. Durations are `500ms`, `20s`, `5m`, `2h`, `1d`.\n\n```toml\n{shown}```\n\n\
+         Not shown, because they have no default:\n\n```toml\n[tracking]\ngeoip = \"GeoLite2-City.mmdb\"   # a MaxMind-format file; reloaded when it changes\n\n\
+         [retention.events]          # or [retention.\"*\"] for streams that are not named\nage = \"90d\"                 # older records are removed\nbytes = 50000000000         # and the oldest, while the stream takes more than this on disk\n```\n"
+    ))
+}

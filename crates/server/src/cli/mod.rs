@@ -1,0 +1,119 @@
+//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod access_log;
+mod backup;
+mod bench;
+mod config;
+mod connection;
+mod consume;
+mod doctor;
+mod failure;
+mod generate;
+mod import;
+mod log_reader;
+mod output;
+mod record_line;
+mod send;
+mod serve;
+mod status;
+mod tail;
+
+use clap::{CommandFactory, Parser};
+use failure::{Failure, Result};
+use std::process::ExitCode;
+
+/// Accepts events over HTTP, makes them durable before it says yes, and lets people watch
+#[derive(Parser)]
+#[command(name = "angarium", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Turn existing data into events, through the HTTP API
+    Import(import::ImportArgs),
+    /// Print a stream as a consumer group: commit what was printed, go on there next time
+    Consume(consume::ConsumeArgs),
+    /// Send one event
+    Send(send::SendArgs),
+    /// Print events as they come
+    Tail(tail::TailArgs),
+    /// Show a server's health and its streams
+    Status(status::StatusArgs),
+    /// Save a data directory to one file, also while a server runs on it, and verify the copy
+    Backup(backup::BackupArgs),
+    /// Make a data directory from a backup, verified before and after
+    Restore(backup::RestoreArgs),
+    /// Say in words what is wrong with a configuration, a data directory or a running server
+    Doctor(doctor::DoctorArgs),
+    /// Check or show the configuration
+    Config(config::ConfigArgs),
+    /// Measure this machine: durable ingestion beside a bare handler and beside the disk
+    Bench(bench::BenchArgs),
+    /// Print a completion script for a shell
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Write the generated documentation
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
+}
+
+/// Reads the command line and runs the command.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::note(&format!("angarium: the runtime cannot be started: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    // A blocked write to standard output must not hold up the end.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::note(&format!("angarium: {failure}"));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(command: Command) -> Result {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Import(args) => import::run(args).await,
+        Command::Consume(args) => consume::run(args).await,
+        Command::Send(args) => send::run(args).await,
+        Command::Tail(args) => tail::run(args).await,
+        Command::Status(args) => status::run(args).await,
+        Command::Backup(args) => backup::back_up(args).await,
+        Command::Restore(args) => backup::restore(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Config(args) => config::run(args),
+        Command::Bench(args) => bench::run(args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "angarium", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Generate(args) => generate::run(args),
+    }
+}
+
+impl From<angarium_base::Error> for Failure {
+    fn from(error: angarium_base::Error) -> Failure {
+        use std::error::Error;
+        let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        let message = format!("{}{cause}", error.message());
+        if error.code().name == crate::config::INVALID_CONFIG.name {
+            return Failure::usage(message);
+        }
+        Failure::new(message)
+    }
+}

@@ -1,0 +1,141 @@
+//! `angarium serve`: runs the server, says where it is, stops cleanly on SIGINT and SIGTERM.
+
+use super::{
+    config,
+    failure::{Failure, Result},
+    output::{note, say},
+};
+use crate::{
+    config::{Config, Log},
+    run::{Ready, run as run_server},
+};
+use angarium_base::error::INTERNAL;
+use std::{net::SocketAddr, path::PathBuf};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+#[derive(clap::Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    file: config::FileArgs,
+    /// The folder that holds the store [default: data]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// A geo-IP database in MaxMind's format
+    #[arg(long)]
+    geoip: Option<PathBuf>,
+}
+
+pub async fn run(args: ServeArgs) -> Result {
+    let mut config = config::load(args.file.config.as_deref())?;
+    config.data_dir = args.data_dir.unwrap_or(config.data_dir);
+    config.http.listen = args.listen.unwrap_or(config.http.listen);
+    config.tracking.geoip = args.geoip.or(config.tracking.geoip);
+    start_log(&config.log);
+    let listener = TcpListener::bind(config.http.listen).await.map_err(|e| {
+        Failure::new(format!("{} cannot be listened on: {e}; choose another with --listen", config.http.listen))
+    })?;
+    let stop = stop_on_signals()?;
+    warn_of_open_doors(&config);
+    let (json, data_dir) = (args.file.json, config.data_dir.clone());
+    run_server(config, listener, stop, |ready| {
+        let text = if json { ready_json(&ready) } else { ready_text(&ready, &data_dir) };
+        say(&text).map_err(|e| INTERNAL.err("standard output is closed").with_source(e))
+    })
+    .await?;
+    Ok(())
+}
+
+fn ready_json(ready: &Ready) -> String {
+    let mut members = serde_json::Map::new();
+    members.insert("url".into(), url(ready).into());
+    if let Some(first) = &ready.first {
+        members.insert("app".into(), first.app.clone().into());
+        members.insert("secret_key".into(), first.secret_key.clone().into());
+        members.insert("write_key".into(), first.write_key.clone().into());
+        members.insert("live_url".into(), live_url(ready, &first.view_key).into());
+    }
+    serde_json::Value::from(members).to_string()
+}
+
+fn url(ready: &Ready) -> String {
+    // Nobody can visit 0.0.0.0; this machine is what it means here.
+    let mut address = ready.address;
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    format!("http://{address}")
+}
+
+fn live_url(ready: &Ready, view_key: &str) -> String {
+    // In the fragment, which no browser sends to anybody.
+    format!("{}/kafidx#key={view_key}", url(ready))
+}
+
+fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
+    let url = url(ready);
+    let keys = data_dir.join("first-start.json");
+    let Some(first) = &ready.first else {
+        return format!("Angarium {} is ready at {url}\n  the keys of the first start are in {}", env!("CARGO_PKG_VERSION"), keys.display());
+    };
+    format!(
+        "Angarium {version} is ready at {url}\n\n  \
+         live page   {live}\n  \
+         app         {app}\n  \
+         secret key  {secret}   (for servers and people)\n  \
+         write key   {write}   (only sends events: safe in apps and pages)\n\n  \
+         Shown once; also in {keys}, readable by you alone.\n\n\
+         Send an event and see it on the live page:\n  curl '{url}/t/hello?from=curl'\n",
+        version = env!("CARGO_PKG_VERSION"),
+        live = live_url(ready, &first.view_key),
+        app = first.app,
+        secret = first.secret_key,
+        write = first.write_key,
+        keys = keys.display(),
+    )
+}
+
+fn warn_of_open_doors(config: &Config) {
+    let public = !config.http.listen.ip().is_loopback();
+    if public && config.compat.anonymous.iter().any(|family| family == "t") {
+        tracing::warn!(listen = %config.http.listen, "anonymous tracking calls (/t) are open on an address that is not loopback");
+    }
+}
+
+fn stop_on_signals() -> Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        tracing::info!("stopping: no new requests; those being answered are finished");
+        token.cancel();
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        note("angarium: asked twice to stop: ending at once; what was acknowledged is durable");
+        std::process::exit(1);
+    });
+    Ok(stop)
+}
+
+/// Logs go to standard error.
+fn start_log(log: &Log) {
+    let level = match log.level.as_str() {
+        "error" => tracing::Level::ERROR,
+        "warn" => tracing::Level::WARN,
+        "debug" => tracing::Level::DEBUG,
+        "trace" => tracing::Level::TRACE,
+        _ => tracing::Level::INFO,
+    };
+    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    if log.format == "json" {
+        subscriber.json().flatten_event(true).init();
+    } else {
+        subscriber.with_target(false).with_ansi(false).init();
+    }
+}

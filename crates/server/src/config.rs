@@ -1,0 +1,338 @@
+//! Configuration: defaults, then the file, then `ANGARIUM_SECTION__KEY` variables, then the command line.
+//!
+//! The variables are laid over the table of the file before one typed read, so a misspelt key is refused
+//! wherever it stands. This module is the one place where the environment is read.
+
+use angarium_base::{Error, Result};
+use angarium_journal::{Retention, Window};
+use angarium_kit::http::{Limits, parse_duration};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+angarium_base::codes! {
+    /// The configuration cannot be used. The message names the key and what it takes; `angarium config check` says the same without starting.
+    INVALID_CONFIG = "invalid_config": Invalid;
+}
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The folder that holds the store: one file, its log and a lock.
+    pub data_dir: PathBuf,
+    pub http: Http,
+    pub tracking: Tracking,
+    pub journal: Journal,
+    /// What each stream keeps, by its name; `"*"` is for those not named. Without an entry everything is kept.
+    pub retention: BTreeMap<String, Keep>,
+    pub compat: Compat,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whose `X-Forwarded-For` and `Forwarded` headers are believed: addresses, networks, `loopback`, `private`.
+    pub trusted_proxies: Vec<String>,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Bytes of a request body, as sent and after inflating.
+    pub body_bytes: usize,
+    /// Bytes of one event.
+    pub event_bytes: usize,
+    /// Bytes of all request bodies in memory together.
+    pub bodies_bytes: usize,
+    /// How long the headers of a request may take.
+    pub header_timeout: Span,
+    /// How long a body may take.
+    pub body_timeout: Span,
+    /// How long requests that are being answered may take after a stop was asked for.
+    pub drain: Span,
+    /// Records a reader of the live feed may fall behind before it is moved ahead.
+    pub live_backlog: u64,
+    /// Readers of the live feed at a time.
+    pub live_readers: usize,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracking {
+    /// A geo-IP database in MaxMind's format; reloaded when the file changes. Without one, places are `XX`.
+    pub geoip: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// An event whose id was seen within this time is not kept again.
+    pub dedupe_window: Span,
+    /// Ids that are remembered at most; the oldest are forgotten first.
+    pub dedupe_max_ids: usize,
+    /// How often retention looks.
+    pub retention_every: Span,
+}
+
+/// What is kept of a stream.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keep {
+    /// Records older than this are removed.
+    pub age: Option<Span>,
+    /// When the stream takes more bytes on disk than this, the oldest records are removed.
+    pub bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compat {
+    /// Route families that take anonymous callers, for the default app: `t`. On a loopback address `t` is open anyway.
+    pub anonymous: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// `text` or `json`, on standard error.
+    pub format: String,
+}
+
+/// A duration, written `500ms`, `20s`, `5m`, `2h` or `1d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Span(pub Duration);
+
+impl TryFrom<String> for Span {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Span, String> {
+        parse_duration("it", &text)
+            .map(Span)
+            .map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s, 5m, 2h or 1d"))
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> String {
+        let ms = span.0.as_millis();
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        let fitting = units.iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+        fitting.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
+    }
+}
+
+const fn seconds(s: u64) -> Span {
+    Span(Duration::from_secs(s))
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            data_dir: "data".into(),
+            http: Http::default(),
+            tracking: Tracking::default(),
+            journal: Journal::default(),
+            retention: BTreeMap::new(),
+            compat: Compat::default(),
+            log: Log { level: "info".into(), format: "text".into() },
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Config::default().log
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Http {
+            listen: ([127, 0, 0, 1], 8080).into(),
+            trusted_proxies: Vec::new(),
+            max_connections: 10_000,
+            body_bytes: limits.body_bytes,
+            event_bytes: limits.event_bytes,
+            bodies_bytes: limits.bodies_bytes,
+            header_timeout: seconds(10),
+            body_timeout: Span(limits.body_timeout),
+            drain: seconds(30),
+            live_backlog: limits.live_backlog,
+            live_readers: limits.live_readers,
+        }
+    }
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Journal { dedupe_window: seconds(7 * 86_400), dedupe_max_ids: 10_000_000, retention_every: seconds(30) }
+    }
+}
+
+/// The process's `ANGARIUM_…` variables, but for those that are arguments of client commands.
+#[allow(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
+pub fn environment() -> Vec<(String, String)> {
+    let ours = |name: &str| {
+        name.starts_with("ANGARIUM_") && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CONFIG"].contains(&name)
+    };
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| ours(name))
+        .collect()
+}
+
+/// Reads a configuration from the text of a file and from variables.
+///
+/// # Errors
+/// `invalid_config`, naming the key.
+pub fn load(file: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
+    let mut table: toml::Table = file.parse().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+    for (name, value) in variables {
+        let path = name.trim_start_matches("ANGARIUM_").to_lowercase();
+        let keys: Vec<&str> = path.split("__").collect();
+        set(&mut table, &keys, &value).map_err(|e| invalid(format!("{name}: {e}")))?;
+    }
+    let config: Config = table.try_into().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+    config.check()?;
+    Ok(config)
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    INVALID_CONFIG.err(message.into().trim_end().to_owned())
+}
+
+/// Puts a variable's value where its name says. It is read as TOML if it can be, else it is a string.
+fn set(table: &mut toml::Table, keys: &[&str], value: &str) -> Result<(), String> {
+    match keys {
+        [] => Ok(()),
+        [key] => {
+            let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+            table.insert((*key).to_owned(), parsed.unwrap_or_else(|| value.into()));
+            Ok(())
+        }
+        [key, rest @ ..] => {
+            let section = table.entry(*key).or_insert_with(|| toml::Table::new().into());
+            set(section.as_table_mut().ok_or_else(|| format!("`{key}` is not a section"))?, rest, value)
+        }
+    }
+}
+
+impl Config {
+    /// What types cannot say.
+    fn check(&self) -> Result<()> {
+        if !["error", "warn", "info", "debug", "trace"].contains(&self.log.level.as_str()) {
+            return Err(invalid("log.level is error, warn, info, debug or trace"));
+        }
+        if !["text", "json"].contains(&self.log.format.as_str()) {
+            return Err(invalid("log.format is text or json"));
+        }
+        if let Some(unknown) = self.compat.anonymous.iter().find(|family| *family != "t") {
+            return Err(invalid(format!("compat.anonymous has `{unknown}`; the families are: t")));
+        }
+        for (name, least, value) in [
+            ("http.max_connections", 1, self.http.max_connections),
+            ("http.body_bytes", 1_024, self.http.body_bytes),
+            ("http.event_bytes", 256, self.http.event_bytes),
+            ("journal.dedupe_max_ids", 1_000, self.journal.dedupe_max_ids),
+        ] {
+            if value < least {
+                return Err(invalid(format!("{name} is at least {least}")));
+            }
+        }
+        if self.http.event_bytes > self.http.body_bytes || self.http.body_bytes > self.http.bodies_bytes {
+            return Err(invalid("http.event_bytes, http.body_bytes and http.bodies_bytes rise in this order"));
+        }
+        angarium_tracking::enrich::TrustedProxies::parse(&self.http.trusted_proxies)
+            .map_err(|e| invalid(format!("http.trusted_proxies: {}", e.message())))?;
+        Ok(())
+    }
+
+    pub fn limits(&self) -> Limits {
+        Limits {
+            body_bytes: self.http.body_bytes,
+            event_bytes: self.http.event_bytes,
+            bodies_bytes: self.http.bodies_bytes,
+            body_timeout: self.http.body_timeout.0,
+            body_idle: self.http.body_timeout.0.min(Limits::default().body_idle),
+            live_backlog: self.http.live_backlog.max(100),
+            live_readers: self.http.live_readers,
+            ..Limits::default()
+        }
+    }
+
+    pub fn journal_options(&self) -> angarium_journal::Options {
+        let kept = |keep: &Keep| Retention {
+            age_ms: keep.age.map(|age| age.0.as_millis() as i64),
+            bytes: keep.bytes,
+        };
+        angarium_journal::Options {
+            window: Window {
+                age_ms: self.journal.dedupe_window.0.as_millis() as i64,
+                ids: self.journal.dedupe_max_ids,
+            },
+            retention: self.retention.iter().map(|(name, keep)| (name.clone(), kept(keep))).collect(),
+            retention_every: self.journal.retention_every.0,
+        }
+    }
+
+    /// The whole configuration as it is in force, as TOML.
+    pub fn show(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| invalid(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(file: &str, variables: &[(&str, &str)]) -> Result<Config> {
+        load(file, variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn variables_win_over_the_file_and_the_file_over_defaults() {
+        let file = "data_dir = \"/d\"\n[http]\nbody_bytes = 4096\nevent_bytes = 1024\n[retention.events]\nage = \"30d\"";
+        let config = with(file, &[("ANGARIUM_HTTP__BODY_BYTES", "8192"), ("ANGARIUM_DATA_DIR", "/e")]).unwrap();
+        assert_eq!((config.http.body_bytes, config.http.event_bytes), (8192, 1024));
+        assert_eq!(config.data_dir, PathBuf::from("/e"));
+        assert_eq!(config.retention["events"].age, Some(seconds(30 * 86_400)));
+        assert_eq!(config.http.listen, Config::default().http.listen);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_wherever_it_stands() {
+        for (file, variables) in [
+            ("dta_dir = \"x\"", &[][..]),
+            ("[http]\nlistne = \"x\"", &[]),
+            ("", &[("ANGARIUM_HTTP__LISTNE", "x")]),
+            ("", &[("ANGARIUM_HTTPS__LISTEN", "x")]),
+        ] {
+            let message = with(file, variables).unwrap_err().message().to_owned();
+            assert!(message.contains("unknown field"), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_again() {
+        let config = with("[retention.\"*\"]\nage = \"36h\"\nbytes = 1000000", &[]).unwrap();
+        assert_eq!(with(&config.show().unwrap(), &[]).unwrap(), config);
+    }
+
+    #[test]
+    fn values_that_cannot_work_are_refused_with_their_key() {
+        for (file, named) in [
+            ("[log]\nlevel = \"loud\"", "log.level"),
+            ("[http]\nheader_timeout = \"soon\"", "header_timeout"),
+            ("[http]\nevent_bytes = 1", "http.event_bytes"),
+            ("[http]\ntrusted_proxies = [\"everybody\"]", "http.trusted_proxies"),
+            ("[compat]\nanonymous = [\"x\"]", "compat.anonymous"),
+        ] {
+            let message = with(file, &[]).unwrap_err().message().to_owned();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}

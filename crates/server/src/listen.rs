@@ -1,0 +1,106 @@
+//! Connections: accepted up to a number, served until they end or the server drains.
+
+use crate::config::Config;
+use angarium_kit::{Kit, http::Peer};
+use axum::{Router, body::Body};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tower::ServiceExt;
+
+/// Headers of a request up to which hyper reads them; the layer refuses more than its own limit with words.
+const MAX_HEADERS: usize = 1_000;
+const HEADER_BYTES: usize = 64 << 10;
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
+connection: close\r\ncontent-length: 129\r\n\r\n\
+{\"type\":\"/docs/errors#overloaded\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\",\"code\":\"overloaded\"}";
+
+/// Serves connections until the kit's stop token is cancelled, then lets those in progress finish, for as
+/// long as config says. Returns how many had to be cut off.
+pub async fn serve(listener: TcpListener, router: Router, kit: Kit, config: &Config) -> usize {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.http.header_timeout.0)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HEADER_BYTES * 4)
+        .half_close(true);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_BYTES as u32)
+        .max_concurrent_streams(256)
+        .keep_alive_interval(Duration::from_secs(20));
+    let server = Arc::new(server);
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(config.http.max_connections));
+    while let Some(accepted) = kit.stop.run_until_cancelled(listener.accept()).await {
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, most likely: those in use come free.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            kit.metrics.connections_refused.inc();
+            tokio::spawn(refuse(socket));
+            continue;
+        };
+        // Answers are small and whole: waiting for more to send only delays them.
+        let _ = socket.set_nodelay(true);
+        let connection = server
+            .serve_connection_with_upgrades(TokioIo::new(socket), service(router.clone(), peer))
+            .into_owned();
+        let connection = graceful.watch(connection);
+        let metrics = kit.metrics.clone();
+        tokio::spawn(async move {
+            metrics.connections.inc();
+            // A broken connection is its client's matter.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, %peer, "a connection broke");
+            }
+            metrics.connections.dec();
+            drop(place);
+        });
+    }
+    drop(listener);
+    let drained = tokio::time::timeout(config.http.drain.0, graceful.shutdown()).await;
+    if drained.is_err() { config.http.max_connections - places.available_permits() } else { 0 }
+}
+
+fn service(
+    router: Router,
+    peer: SocketAddr,
+) -> impl hyper::service::Service<
+    http::Request<Incoming>,
+    Response = axum::response::Response,
+    Error = Infallible,
+    Future = impl Future<Output = Result<axum::response::Response, Infallible>> + Send,
+> + Clone {
+    hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().oneshot(request)
+    })
+}
+
+/// Overload is an answer, within milliseconds.
+async fn refuse(mut socket: TcpStream) {
+    let answer = async {
+        socket.write_all(REFUSAL).await?;
+        socket.shutdown().await
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+}

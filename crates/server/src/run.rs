@@ -1,0 +1,69 @@
+//! The life of a server: open, announce, serve, drain, close. Listener and stop signal are arguments, so
+//! two servers fit in one process.
+
+use crate::{
+    api,
+    config::Config,
+    listen,
+    open::{Opened, open},
+    slices,
+};
+use angarium_base::{Clock, Context, Result};
+use angarium_tenants::FirstStart;
+use std::{net::SocketAddr, path::Path};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What a server says when it is ready.
+pub struct Ready {
+    pub address: SocketAddr,
+    pub first: Option<FirstStart>,
+}
+
+/// Serves until `stop`, then drains and closes the store. `announce` is called once, when requests are taken.
+///
+/// # Errors
+/// When the store cannot be opened; never for what happens to single requests.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    stop: CancellationToken,
+    announce: impl FnOnce(Ready) -> Result<()>,
+) -> Result<()> {
+    let address = listener.local_addr().or_error(crate::config::INVALID_CONFIG, "the listener has no address")?;
+    let mut slices = slices::all(&config)?;
+    let streams = slices.iter().flat_map(|slice| slice.streams).copied().collect();
+    let Opened { kit, first } = open(&config, streams, address, stop.clone(), Clock::system()).await?;
+    if let Some(first) = &first {
+        write_first_start(&config.data_dir, first)?;
+    }
+    let mut workers = tokio::task::JoinSet::new();
+    for worker in slices.iter_mut().flat_map(|slice| std::mem::take(&mut slice.workers)) {
+        workers.spawn(worker(kit.clone(), stop.clone()));
+    }
+    let (journal, journal_stop) = (kit.journal.clone(), stop.clone());
+    workers.spawn(async move { journal.maintain(journal_stop).await });
+    let router = api::router(slices, kit.clone());
+    tracing::info!(%address, data_dir = %config.data_dir.display(), "ready");
+    announce(Ready { address, first })?;
+    let cut_off = listen::serve(listener, router, kit.clone(), &config).await;
+    if cut_off > 0 {
+        tracing::warn!(cut_off, "connections were still busy when the drain time was over");
+    }
+    workers.join_all().await;
+    kit.db.close();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Keeps the keys of the first start where only the data directory's owner can read them.
+fn write_first_start(dir: &Path, first: &FirstStart) -> Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let text = serde_json::to_string_pretty(first).or_error(angarium_base::error::INTERNAL, "the keys cannot be written")?;
+    let file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(dir.join("first-start.json"));
+    file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    })
+    .or_error(angarium_db::STORE_FAILED, "first-start.json cannot be written to the data directory")
+}

@@ -1,0 +1,38 @@
+//! The parts list: what this program is made of. A new capability is a crate and a line here.
+
+use crate::config::Config;
+use angarium_base::{Code, Result};
+use angarium_db::Migration;
+use angarium_kit::Slice;
+use angarium_tracking::Tracker;
+
+pub fn all(config: &Config) -> Result<Vec<Slice>> {
+    let tracker = Tracker::new(config.tracking.geoip.as_deref(), &config.http.trusted_proxies)?;
+    Ok(vec![
+        angarium_tenants::slice(),
+        angarium_tracking::slice(tracker),
+        angarium_streams::slice(),
+        angarium_live::slice(),
+    ])
+}
+
+/// The whole schema, in the order in which it is applied.
+pub fn migrations() -> Vec<Migration> {
+    [angarium_journal::MIGRATIONS, angarium_tenants::MIGRATIONS].concat()
+}
+
+/// Every error code there is, for the documentation.
+pub fn codes() -> Vec<Code> {
+    let mut codes: Vec<Code> = [
+        angarium_base::error::CODES,
+        angarium_db::CODES,
+        angarium_journal::CODES,
+        angarium_kit::access::CODES,
+        angarium_live::CODES,
+        crate::config::CODES,
+    ]
+    .concat();
+    codes.extend(angarium_tracking::CODES.concat());
+    codes.sort_by_key(|code| code.name);
+    codes
+}

@@ -1,0 +1,336 @@
+//! The routes of streams and groups.
+
+use angarium_base::{
+    Cursor, Result,
+    error::{INVALID_PARAMETER, MALFORMED_BODY, NOT_FOUND},
+    time,
+};
+use angarium_journal::{Extent, Group, Page, Stream, check_name};
+use angarium_kit::{
+    Kit,
+    access::{Allowed, Grant},
+    grants,
+    http::{Answer, Params, parse_duration, read_body},
+    records,
+};
+use axum::{
+    Json, Router,
+    extract::{Path, Request, State},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::time::Duration;
+
+grants! {
+    /// Read streams and what groups have committed.
+    ReadStreams = "streams:read": [Admin, Operator, Sender, Viewer];
+    /// Consume streams as a group.
+    ConsumeStreams = "streams:consume": [Admin, Operator];
+}
+
+/// Records that one poll hands out at most.
+const POLL_MAX: u64 = 10_000;
+
+pub fn routes() -> Router<Kit> {
+    Router::new()
+        .route("/v1/apps/{app}/streams", get(list_streams))
+        .route("/v1/apps/{app}/streams/{stream}/records", get(read_records))
+        .route("/v1/apps/{app}/streams/{stream}/groups/{group}", get(show_group).delete(delete_group))
+        .route("/v1/apps/{app}/streams/{stream}/groups/{group}/poll", post(poll_group))
+        .route("/v1/apps/{app}/streams/{stream}/groups/{group}/commit", post(commit_group))
+}
+
+#[derive(Deserialize)]
+struct StreamPath {
+    stream: String,
+}
+
+#[derive(Deserialize)]
+struct GroupPath {
+    stream: String,
+    group: String,
+}
+
+#[derive(Serialize)]
+struct StreamList {
+    items: Vec<StreamView>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct StreamView {
+    stream: String,
+    records: u64,
+    /// As stored, compressed.
+    bytes: u64,
+    /// Where a reader from the beginning, and one that wants only new records, start.
+    first: String,
+    last: String,
+    /// When the newest record became durable.
+    last_at: Option<String>,
+    retention_age_ms: Option<i64>,
+    retention_bytes: Option<u64>,
+    groups: Vec<GroupLag>,
+}
+
+#[derive(Serialize)]
+struct GroupLag {
+    group: String,
+    lag: u64,
+}
+
+impl From<Extent> for StreamView {
+    fn from(extent: Extent) -> Self {
+        let lag = |committed: u64| extent.next_offset - committed.max(extent.first_offset);
+        StreamView {
+            records: extent.next_offset - extent.first_offset,
+            bytes: extent.bytes,
+            first: Cursor::new(&extent.name, extent.first_offset).encode(),
+            last: Cursor::new(&extent.name, extent.next_offset).encode(),
+            last_at: (extent.last_at > 0).then(|| time::format(extent.last_at)),
+            retention_age_ms: extent.retention.age_ms,
+            retention_bytes: extent.retention.bytes,
+            groups: extent
+                .groups
+                .iter()
+                .map(|(group, committed)| GroupLag { group: group.clone(), lag: lag(*committed) })
+                .collect(),
+            stream: extent.name,
+        }
+    }
+}
+
+/// List streams
+async fn list_streams(
+    State(kit): State<Kit>,
+    allowed: Allowed<ReadStreams>,
+    params: Params,
+) -> Answer<Json<StreamList>> {
+    params.only(&["limit", "after"])?;
+    params.limit()?;
+    for name in &kit.streams {
+        kit.journal.stream(allowed.app_id(), name).await?;
+    }
+    let extents = kit.journal.extents(allowed.app_id()).await?;
+    Ok(Json(StreamList { items: extents.into_iter().map(StreamView::from).collect(), next: None }))
+}
+
+/// Read records
+///
+/// In order, from `after` on (the beginning, if not given). With `wait`, an empty page is held back until
+/// there is a record or the time is over. `next` is always a cursor: the place to go on from.
+async fn read_records(
+    State(kit): State<Kit>,
+    allowed: Allowed<ReadStreams>,
+    Path(path): Path<StreamPath>,
+    params: Params,
+) -> Answer<Response> {
+    params.only(&["after", "limit", "wait"])?;
+    let (stream, limit) = (find(&kit, &allowed, &path.stream).await?, params.limit()?);
+    let from = match params.after()? {
+        Some(cursor) => records::offset(&cursor, &stream)?,
+        None => 0,
+    };
+    let wait = bounded_wait(&kit, params.duration("wait")?.unwrap_or_default())?;
+    let mut head = kit.journal.watch(&stream).await?;
+    if from >= *head.borrow_and_update() && !wait.is_zero() {
+        // Whatever ends the wait, what is there then is the answer.
+        let _ = tokio::time::timeout(wait, kit.stop.run_until_cancelled(head.changed())).await;
+    }
+    let page = kit.journal.read(&stream, from, limit).await?;
+    let mut body = String::with_capacity(1 << 16);
+    body.push('{');
+    push_items(&mut body, &stream, &page);
+    body.push_str(",\"next\":\"");
+    Cursor::new(stream.name(), page.next).encode_into(&mut body);
+    body.push_str("\"}");
+    Ok(json(body))
+}
+
+fn push_items(body: &mut String, stream: &Stream, page: &Page) {
+    let mut writer = records::Writer::default();
+    let mut cursor = Cursor::new(stream.name(), 0);
+    body.push_str("\"items\":[");
+    for (n, record) in page.records().enumerate() {
+        if n > 0 {
+            body.push(',');
+        }
+        cursor.set(stream.name(), record.offset + 1);
+        writer.push(body, None, &cursor, &record);
+    }
+    body.push(']');
+}
+
+fn json(body: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn find<G: Grant>(kit: &Kit, allowed: &Allowed<G>, name: &str) -> Result<Stream> {
+    records::find_stream(kit, &allowed.app, name).await
+}
+
+fn bounded_wait(kit: &Kit, wait: Duration) -> Result<Duration> {
+    let most = kit.limits.wait;
+    if wait > most {
+        return Err(INVALID_PARAMETER.err(format!("`wait` is at most {} s; poll again after it", most.as_secs())));
+    }
+    Ok(wait)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Poll {
+    #[serde(default = "default_max")]
+    max: u64,
+    #[serde(default)]
+    wait: Option<Wait>,
+    #[serde(default)]
+    consumer: String,
+}
+
+fn default_max() -> u64 {
+    100
+}
+
+/// A duration in words, or milliseconds.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Wait {
+    Milliseconds(u64),
+    Text(String),
+}
+
+/// Poll a group
+///
+/// Up to `max` records (1–10000, 100 if not given) after what the group has committed. Not committed, they
+/// come again: at once to the same `consumer`, after 30 s to another. `expired` counts records that
+/// retention removed before the group had read them.
+async fn poll_group(
+    State(kit): State<Kit>,
+    allowed: Allowed<ConsumeStreams>,
+    Path(path): Path<GroupPath>,
+    request: Request,
+) -> Answer<Response> {
+    let poll: Poll = read_json(&kit, request).await?;
+    check_name("group", &path.group)?;
+    check_consumer(&poll.consumer)?;
+    if !(1..=POLL_MAX).contains(&poll.max) {
+        return Err(INVALID_PARAMETER.err(format!("`max` is a whole number from 1 to {POLL_MAX}")).into());
+    }
+    let wait = match poll.wait {
+        None => Duration::ZERO,
+        Some(Wait::Milliseconds(ms)) => Duration::from_millis(ms),
+        Some(Wait::Text(text)) => parse_duration("wait", &text)?,
+    };
+    let wait = bounded_wait(&kit, wait)?;
+    let stream = find(&kit, &allowed, &path.stream).await?;
+    let polling = kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, wait);
+    let handed = match kit.stop.run_until_cancelled(polling).await {
+        Some(handed) => handed?,
+        None => kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, Duration::ZERO).await?,
+    };
+    let mut body = String::with_capacity(1 << 16);
+    body.push('{');
+    push_items(&mut body, &stream, &handed.page);
+    body.push_str(",\"cursor\":\"");
+    Cursor::new(stream.name(), handed.page.next).encode_into(&mut body);
+    body.push_str(&format!("\",\"lag\":{},\"expired\":{}}}", handed.lag, handed.expired));
+    Ok(json(body))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Commit {
+    cursor: String,
+    #[serde(default)]
+    consumer: String,
+}
+
+#[derive(Serialize)]
+struct GroupView {
+    group: String,
+    stream: String,
+    /// The place after what is committed.
+    cursor: String,
+    lag: u64,
+    /// The consumer that reads for it now.
+    consumer: Option<String>,
+}
+
+impl GroupView {
+    fn new(stream: &Stream, group: Group) -> GroupView {
+        GroupView {
+            group: group.name,
+            stream: stream.name().to_owned(),
+            cursor: Cursor::new(stream.name(), group.committed).encode(),
+            lag: group.lag,
+            consumer: group.holder,
+        }
+    }
+}
+
+/// Commit a group's cursor
+///
+/// Everything before it is done for the group, for ever.
+async fn commit_group(
+    State(kit): State<Kit>,
+    allowed: Allowed<ConsumeStreams>,
+    Path(path): Path<GroupPath>,
+    request: Request,
+) -> Answer<Json<GroupView>> {
+    let commit: Commit = read_json(&kit, request).await?;
+    check_name("group", &path.group)?;
+    check_consumer(&commit.consumer)?;
+    let stream = find(&kit, &allowed, &path.stream).await?;
+    let next = records::offset(&Cursor::decode(&commit.cursor)?, &stream)?;
+    let group = kit.journal.commit_group(&stream, &path.group, &commit.consumer, next).await?;
+    Ok(Json(GroupView::new(&stream, group)))
+}
+
+/// Show a group
+async fn show_group(
+    State(kit): State<Kit>,
+    allowed: Allowed<ReadStreams>,
+    Path(path): Path<GroupPath>,
+) -> Answer<Json<GroupView>> {
+    let stream = find(&kit, &allowed, &path.stream).await?;
+    let group = kit.journal.show_group(&stream, &path.group).await?.ok_or_else(unknown_group)?;
+    Ok(Json(GroupView::new(&stream, group)))
+}
+
+/// Delete a group
+///
+/// The next poll under its name starts at the beginning of the stream.
+async fn delete_group(
+    State(kit): State<Kit>,
+    allowed: Allowed<ConsumeStreams>,
+    Path(path): Path<GroupPath>,
+) -> Answer<StatusCode> {
+    let stream = find(&kit, &allowed, &path.stream).await?;
+    if kit.journal.delete_group(&stream, &path.group).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(unknown_group().into())
+}
+
+fn unknown_group() -> angarium_base::Error {
+    NOT_FOUND.err("there is no such group; a group is made by its first poll")
+}
+
+fn check_consumer(name: &str) -> Result<()> {
+    // Those who do not share a group need no name.
+    if name.is_empty() { Ok(()) } else { check_name("consumer", name) }
+}
+
+/// A small JSON body; an empty one is an empty object.
+async fn read_json<T: DeserializeOwned>(kit: &Kit, request: Request) -> Result<T> {
+    let (parts, body) = request.into_parts();
+    let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
+    let bytes = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes[..] };
+    serde_json::from_slice(bytes).map_err(|e| {
+        let what = e.to_string();
+        MALFORMED_BODY.err(format!("the body cannot be read: {what}"))
+    })
+}

@@ -1,0 +1,196 @@
+//! `GET|POST /t/{type}?any=params`: the tracking call of the compatibility surface.
+//!
+//! An image's request gets an image, also when the call is refused: a page must not show a broken one.
+//! The status still tells what happened, and refusals are counted.
+
+use super::{SendEvents, events_of};
+use crate::{
+    Tracker, query,
+    record::{Origin, Recorder},
+    rules::{self, EVENT_TOO_LARGE, INVALID_QUERY, INVALID_TYPE, Incoming},
+};
+use angarium_base::{Result, error::{NOT_FOUND, UNSUPPORTED_MEDIA_TYPE}};
+use angarium_kit::{
+    Kit,
+    access::{Allowed, UNAUTHENTICATED, presented},
+    http::{Answer, Content, Peer, Problem, read_body},
+    metrics::Reason,
+};
+use axum::{
+    Extension,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use std::{borrow::Cow, sync::Arc};
+
+/// A transparent GIF of one pixel, 43 bytes.
+pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
+
+/// Track an event by a query string
+///
+/// 204, or 200 with a 43-byte GIF for a `GET` whose `Accept` asks for an image.
+pub async fn track_by_query(
+    State(kit): State<Kit>,
+    Extension(tracker): Extension<Arc<Tracker>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request,
+) -> Answer<Response> {
+    let image = request.method() != Method::POST && wants_image(request.headers());
+    match track(&kit, &tracker, peer.ip(), request).await {
+        Ok(()) if image => Ok(pixel(StatusCode::OK)),
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(error) => {
+            kit.metrics.events_rejected.get_or_create(&Reason { reason: error.code().name.into() }).inc();
+            let problem = Problem::from(error);
+            if !image {
+                return Err(problem);
+            }
+            kit.metrics.pixel_refused.inc();
+            let mut refusal = problem.clone().into_response();
+            let mut response = pixel(refusal.status());
+            response.headers_mut().extend(refusal.headers_mut().drain().filter_map(|(k, v)| Some((k?, v))));
+            response.headers_mut().insert(header::CONTENT_TYPE, GIF);
+            response.extensions_mut().insert(problem);
+            Ok(response)
+        }
+    }
+}
+
+const GIF: HeaderValue = HeaderValue::from_static("image/gif");
+
+fn pixel(status: StatusCode) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, GIF),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store, private")),
+    ];
+    (status, headers, &PIXEL[..]).into_response()
+}
+
+/// A browser that loads an image asks for images; one that navigates asks for text/html first.
+fn wants_image(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accept.contains("image/") && !accept.contains("text/html")
+}
+
+async fn track(kit: &Kit, tracker: &Tracker, peer: std::net::IpAddr, request: Request) -> Result<()> {
+    let (parts, body) = request.into_parts();
+    let event_type = event_type(parts.uri.path())?;
+    let raw = parts.uri.query().unwrap_or("");
+    let (key, mut sent) = without_write_key(raw);
+    let allowed = caller(kit, &parts, key.as_deref())?;
+    if parts.method == Method::POST {
+        let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
+        if !held.bytes.is_empty() {
+            sent = with_form(sent, &parts.headers, &held.bytes)?.into();
+        }
+    }
+    let most = kit.limits.event_bytes;
+    if sent.len() > most {
+        return Err(EVENT_TOO_LARGE.err(format!("the parameters may have {most} bytes; these have {}", sent.len())));
+    }
+    let (mut params, mut clean) = (String::with_capacity(sent.len() + 64), String::with_capacity(sent.len()));
+    query::to_json_into(&mut params, &sent)?;
+    if query::pairs(&sent)?.len() > rules::JSON_LIMITS.members {
+        let most = rules::JSON_LIMITS.members;
+        return Err(INVALID_QUERY.err(format!("a tracking call may have {most} parameters")));
+    }
+    query::clean_into(&mut clean, &sent);
+    let no_geoip = sent.contains("geoip_disable")
+        && query::pairs(&sent)?.iter().any(|(k, v)| k == "$geoip_disable" && (v == "true" || v == "1"));
+    let event = Incoming { event_type, params: Some(&params), no_geoip, ..Incoming::default() };
+    let stream = events_of(&kit.journal, allowed.app_id()).await?;
+    let truncate = allowed.app.truncate_addresses;
+    let origin = Origin::new(tracker, &parts.headers, peer, truncate, kit.clock.now());
+    let mut recorder = Recorder::new(tracker, &kit.journal, &stream, origin, 512 + sent.len() * 2);
+    recorder.add(&event, Some(&clean));
+    kit.journal.append(&stream, recorder.batch).await?;
+    kit.metrics.events_accepted.inc();
+    Ok(())
+}
+
+/// The type: what follows `/t/`, percent-decoded.
+fn event_type(path: &str) -> Result<Cow<'static, str>> {
+    let segment = path.strip_prefix("/t/").unwrap_or("");
+    if segment.is_empty() {
+        return Err(NOT_FOUND.err("a tracking call names a type: /t/{type}"));
+    }
+    if segment.contains('/') {
+        return Err(INVALID_TYPE.err("a type is one path segment; write a slash in it as %2F"));
+    }
+    let bad = |detail: String| INVALID_TYPE.err(detail);
+    let decoded = percent_decode(segment).ok_or_else(|| bad("the type is not percent-encoded UTF-8".into()))?;
+    rules::check_type(&decoded).map_err(bad)?;
+    Ok(decoded.into())
+}
+
+fn percent_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            out.push(byte);
+            continue;
+        }
+        let mut digit = || (bytes.next()? as char).to_digit(16);
+        out.push((digit()? * 16 + digit()?) as u8);
+    }
+    String::from_utf8(out).ok()
+}
+
+/// Who calls: a key in the header or the query, or nobody where config lets nobody in.
+fn caller(kit: &Kit, parts: &Parts, in_query: Option<&str>) -> Result<Allowed<SendEvents>> {
+    let in_header = presented(&parts.headers, true)?;
+    match in_header.as_deref().or(in_query) {
+        Some(key) => Allowed::for_own_app(kit, key),
+        None if kit.anonymous.t => Allowed::anonymous(kit),
+        None => Err(UNAUTHENTICATED
+            .err("anonymous tracking calls are not taken here: add ?write_key=…, or set `anonymous = [\"t\"]` in the server's config")),
+    }
+}
+
+/// The query without `write_key`, which is nobody's parameter, and the key.
+fn without_write_key(raw: &str) -> (Option<String>, Cow<'_, str>) {
+    if !raw.contains("write_key=") {
+        return (None, Cow::Borrowed(raw));
+    }
+    let (mut key, mut rest) = (None, Vec::new());
+    for pair in raw.split('&') {
+        match pair.strip_prefix("write_key=") {
+            Some(value) => key = Some(percent_decode(value).unwrap_or_default()),
+            None => rest.push(pair),
+        }
+    }
+    (key, Cow::Owned(rest.join("&")))
+}
+
+/// A form in a `POST` body counts as more of the query.
+fn with_form(sent: Cow<'_, str>, headers: &HeaderMap, body: &[u8]) -> Result<String> {
+    if Content::of(headers) != Content::Form {
+        return Err(UNSUPPORTED_MEDIA_TYPE
+            .err("a tracking call takes its parameters from the query or from a form body; JSON goes to /v1/apps/{app}/events"));
+    }
+    let form = std::str::from_utf8(body).map_err(|_| INVALID_QUERY.err("the form is not UTF-8"))?;
+    Ok(if sent.is_empty() { form.to_owned() } else { format!("{sent}&{form}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_is_one_decoded_segment() {
+        assert_eq!(event_type("/t/a").unwrap(), "a");
+        assert_eq!(event_type("/t/caf%C3%A9").unwrap(), "café");
+        for path in ["/t/a/b", "/t/%00", "/t/%ff", "/t/a%20b", "/t/%zz"] {
+            assert_eq!(event_type(path).unwrap_err().code().name, "invalid_type", "{path}");
+        }
+        assert_eq!(event_type("/t/").unwrap_err().code().name, "not_found");
+    }
+
+    #[test]
+    fn the_write_key_is_not_a_parameter() {
+        let (key, rest) = without_write_key("a=1&write_key=ang_wk_x&b=2");
+        assert_eq!((key.as_deref(), &*rest), (Some("ang_wk_x"), "a=1&b=2"));
+    }
+}
