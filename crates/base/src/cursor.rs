@@ -54,7 +54,7 @@ impl Cursor {
         let bad = || INVALID_CURSOR.err("this is not a cursor; use one that a list, a stream or the feed gave out");
         let body = text.strip_prefix('c').ok_or_else(bad)?;
         let parts: Vec<&str> = body.split('-').collect();
-        if parts.len() % 2 != 0 || parts.len() > 32 {
+        if !parts.len().is_multiple_of(2) || parts.len() > 32 {
             return Err(bad());
         }
         let mut cursor = Cursor::default();

@@ -39,5 +39,5 @@ pub use events::{Event, Rejection, Tracked};
 pub use health::Health;
 pub use live::{LiveFeed, LiveFrame, LiveQuery};
 pub use retry::Retry;
-pub use streams::{Group, GroupBatch, PollGroup, ReadRecords, Record, RecordPage, StreamSummary};
+pub use streams::{Group, GroupBatch, GroupLag, PollGroup, ReadRecords, Record, RecordPage, StreamSummary};
 pub use transport::Client;

@@ -13,9 +13,19 @@ pub struct StreamSummary {
     pub records: u64,
     #[serde(default)]
     pub bytes: u64,
+    /// Every group that reads it.
+    #[serde(default)]
+    pub groups: Vec<GroupLag>,
     /// Whatever else the server says of it.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupLag {
+    pub group: String,
+    /// How many records of the stream are not committed.
+    pub lag: u64,
 }
 
 /// One record of a stream.
@@ -101,7 +111,7 @@ struct CommitBody<'a> {
 }
 
 impl Client {
-    /// The app's streams, with what they hold in records and bytes.
+    /// The app's streams, with what they hold in records and bytes, and how far behind their groups are.
     pub async fn list_streams(&self, app: &str) -> Result<Vec<StreamSummary>> {
         let url = self.url(&["v1", "apps", app, "streams"]);
         Ok(self.get::<Items<StreamSummary>>(url, Duration::ZERO).await?.items)

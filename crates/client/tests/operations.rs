@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use angarium_client::{
-    Client, Error, Event, LiveFrame, LiveQuery, PollGroup, ReadRecords, Rejection, Retry, Tracked,
+    Client, Error, Event, GroupLag, LiveFrame, LiveQuery, PollGroup, ReadRecords, Rejection, Retry, Tracked,
 };
 use axum::{
     Router,
@@ -148,7 +148,7 @@ async fn what_waiting_does_not_mend_is_told_at_once() {
 async fn streams_are_read_by_cursor_and_by_group() {
     let record = json!({"cursor": "c2", "at": "2026-01-01T00:00:00.000Z", "data": {"n": 1.10}});
     let (client, seen) = server([
-        ok(json!({"items": [{"stream": "events", "records": 2, "bytes": 10, "oldest": "c1"}]})),
+        ok(json!({"items": [{"stream": "events", "records": 2, "bytes": 10, "oldest": "c1", "groups": [{"group": "cli", "lag": 2}]}]})),
         ok(json!({"items": [record], "next": "c2"})),
         ok(json!({"items": [record], "cursor": "c2", "lag": 1})),
         ok(json!({"cursor": "c2", "lag": 0})),
@@ -157,6 +157,7 @@ async fn streams_are_read_by_cursor_and_by_group() {
     .await;
     let streams = client.list_streams("app_1").await.unwrap();
     assert_eq!((streams[0].records, &streams[0].more["oldest"]), (2, &json!("c1")));
+    assert_eq!(streams[0].groups, [GroupLag { group: "cli".into(), lag: 2 }]);
     let read = ReadRecords { after: Some("c&1".into()), limit: Some(5), wait: Some(Duration::from_secs(20)) };
     let page = client.read_records("app_1", "events", &read).await.unwrap();
     assert_eq!((page.items[0].data.get(), page.next.as_str()), ("{\"n\":1.1}", "c2"));

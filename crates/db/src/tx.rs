@@ -117,7 +117,8 @@ impl Tx<'_> {
     /// Runs one statement; returns how many rows it changed.
     pub fn exec(&mut self, sql: &'static str, params: &[V<'_>]) -> Result<u64> {
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        statement.execute(rusqlite::params_from_iter(params)).map(|n| n as u64).map_err(failed)
+        bind(&mut statement, params).map_err(failed)?;
+        statement.raw_execute().map(|n| n as u64).map_err(failed)
     }
 
     /// Reads all rows, each through `f`.
@@ -143,7 +144,8 @@ impl Tx<'_> {
         mut f: impl FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(failed)?;
+        bind(&mut statement, params).map_err(failed)?;
+        let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(failed)? {
             if !f(&Row(row))? {
                 break;
@@ -189,6 +191,19 @@ impl Tx<'_> {
     pub fn take_staged(&mut self) -> Vec<Staged> {
         std::mem::take(self.staged)
     }
+}
+
+/// Binds `$n` to the n-th parameter. SQLite takes `$1` for a name and numbers names as they appear, so the
+/// place is read off the name.
+fn bind(statement: &mut rusqlite::CachedStatement<'_>, params: &[V<'_>]) -> rusqlite::Result<()> {
+    let count = statement.parameter_count();
+    for index in 1..=count {
+        let name = statement.parameter_name(index).and_then(|name| name.strip_prefix('$'));
+        let param = name.and_then(|n| n.parse::<usize>().ok()).and_then(|n| params.get(n.checked_sub(1)?));
+        let param = *param.ok_or(rusqlite::Error::InvalidParameterCount(params.len(), count))?;
+        statement.raw_bind_parameter(index, param)?;
+    }
+    Ok(())
 }
 
 /// Our error for one of the engine's: what may heal is `unavailable`, the rest is a fault of ours.

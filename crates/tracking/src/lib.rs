@@ -70,13 +70,22 @@ pub fn slice(tracker: Tracker) -> Slice {
 
 /// Takes over a new geo database file while the server runs.
 async fn reload_geo(tracker: Arc<Tracker>, _kit: Kit, stop: CancellationToken) {
+    let mut failing = false;
     while stop.run_until_cancelled(tokio::time::sleep(GEO_EVERY)).await.is_some() {
         let tracker = tracker.clone();
         let reloaded = tokio::task::spawn_blocking(move || tracker.geo.reload_if_changed()).await;
         match reloaded {
-            Ok(Ok(true)) => tracing::info!("the geo database was reloaded"),
-            Ok(Ok(false)) => {}
-            Ok(Err(error)) => tracing::warn!(?error, "the new geo database is not used; the old one stays"),
+            Ok(Ok(reloaded)) => {
+                failing = false;
+                if reloaded {
+                    tracing::info!("the geo database was reloaded");
+                }
+            }
+            // Said once, not with every look.
+            Ok(Err(error)) if !std::mem::replace(&mut failing, true) => {
+                tracing::warn!(?error, "the new geo database is not used; the old one stays");
+            }
+            Ok(Err(_)) => {}
             Err(error) => tracing::error!(%error, "reloading the geo database ended in a panic"),
         }
     }

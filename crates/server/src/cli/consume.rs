@@ -152,11 +152,11 @@ impl<'a> Reader<'a> {
         let ConsumeArgs { stream, group, consumer, .. } = self.args;
         match client.commit_group(app, stream, group, cursor, consumer.as_deref()).await {
             Ok(_) => Ok(()),
-            // Somebody with the same name is ahead: what was printed here is done, and was printed there too.
-            Err(error) if error.code() == Some("commit_out_of_range") => {
-                note("another reader of this group is ahead: give each a --consumer of its own");
-                Ok(())
-            }
+            // Going on could print the same for ever.
+            Err(error) if error.code() == Some("commit_out_of_range") => Err(Failure::new(format!(
+                "what was printed last is not committed: {error}; if several read for group {group}, \
+                 give each a --consumer of its own"
+            ))),
             Err(error) => Err(error.into()),
         }
     }
@@ -190,6 +190,8 @@ mod tests {
         committed: u64,
         /// Polls that are answered with "leased" before the first batch.
         leased: u32,
+        /// Whether commits are turned down.
+        refuses: bool,
         /// Bytes the pipe takes before its reader leaves.
         room: Option<usize>,
         printed: String,
@@ -252,6 +254,10 @@ mod tests {
     ) -> Response {
         let body: Value = serde_json::from_str(&body).unwrap();
         let mut world = world.lock();
+        if verb == "commit" && world.refuses {
+            return (StatusCode::CONFLICT, json!({"code": "commit_out_of_range"}).to_string())
+                .into_response();
+        }
         if verb == "commit" {
             world.committed = body["cursor"].as_str().unwrap().parse().unwrap();
             let committed = world.committed;
@@ -336,6 +342,15 @@ mod tests {
         };
         world.consume(&args(None, true), stop).await.unwrap();
         assert_eq!(world.lines(), ["1", "2", "3"]);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_turned_down_is_the_end() {
+        let world = World::new(2);
+        world.lock().refuses = true;
+        let failure = world.consume(&args(None, true), pending()).await.unwrap_err();
+        assert!(failure.message.starts_with("what was printed last is not committed: "), "{failure}");
+        assert_eq!(world.lines(), ["1", "2"]);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! `angarium status`: whether the server is well, and what its streams hold.
 
 use super::{
-    connection::{Connection, ConnectionArgs},
+    connection::ConnectionArgs,
     failure::{Failure, Result},
     output::say,
 };
@@ -10,9 +10,6 @@ use serde::Serialize;
 
 #[derive(clap::Args)]
 pub struct StatusArgs {
-    /// The consumer group whose lag is shown
-    #[arg(long, default_value = "cli")]
-    pub group: String,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -25,18 +22,9 @@ struct Status {
     url: String,
     #[serde(flatten)]
     health: Health,
-    group: String,
-    /// Absent without a key: readiness is for everybody, streams are not.
+    /// Absent without a key (readiness is for everybody, streams are not), and while the server is sick.
     #[serde(skip_serializing_if = "Option::is_none")]
-    streams: Option<Vec<StreamStatus>>,
-}
-
-#[derive(Serialize)]
-struct StreamStatus {
-    #[serde(flatten)]
-    summary: StreamSummary,
-    /// Records the group has not committed; `None` if there is no such group.
-    lag: Option<u64>,
+    streams: Option<Vec<StreamSummary>>,
 }
 
 /// Fails when the server is not ready.
@@ -44,10 +32,13 @@ pub async fn run(args: StatusArgs) -> Result {
     let client = args.connection.client()?;
     let health = client.health().await?;
     let streams = match args.connection.key() {
-        Some(_) => Some(streams(&args.connection.connect().await?, &args.group).await?),
-        None => None,
+        Some(_) if health.ready => {
+            let connection = args.connection.connect().await?;
+            Some(connection.client.list_streams(&connection.app).await?)
+        }
+        _ => None,
     };
-    let status = Status { url: client.server(), health, group: args.group, streams };
+    let status = Status { url: client.server(), health, streams };
     say(&match args.json {
         true => serde_json::to_string(&status).map_err(|error| Failure::new(error.to_string()))?,
         false => status.table(),
@@ -58,20 +49,6 @@ pub async fn run(args: StatusArgs) -> Result {
     }
 }
 
-async fn streams(connection: &Connection, group: &str) -> Result<Vec<StreamStatus>> {
-    let Connection { client, app } = connection;
-    let mut streams = Vec::new();
-    for summary in client.list_streams(app).await? {
-        let lag = match client.show_group(app, &summary.stream, group).await {
-            Ok(group) => Some(group.lag),
-            Err(error) if error.status() == Some(404) => None,
-            Err(error) => return Err(error.into()),
-        };
-        streams.push(StreamStatus { summary, lag });
-    }
-    Ok(streams)
-}
-
 impl Status {
     fn table(&self) -> String {
         let mut rows = vec![["PART".into(), "STATUS".into(), String::new(), String::new()]];
@@ -80,19 +57,19 @@ impl Status {
         }
         if let Some(streams) = &self.streams {
             rows.push(Default::default());
-            rows.push(["STREAM".into(), "RECORDS".into(), "BYTES".into(), format!("LAG ({})", self.group)]);
-            rows.extend(streams.iter().map(StreamStatus::row));
+            rows.push(["STREAM".into(), "RECORDS".into(), "BYTES".into(), "LAG OF GROUPS".into()]);
+            rows.extend(streams.iter().map(row));
         }
         let word = if self.health.ready { "ready" } else { "not ready" };
         format!("{} is {word}\n\n{}", self.url, aligned(&rows))
     }
 }
 
-impl StreamStatus {
-    fn row(&self) -> [String; 4] {
-        let lag = self.lag.map_or("-".into(), |lag| lag.to_string());
-        [self.summary.stream.clone(), self.summary.records.to_string(), size(self.summary.bytes), lag]
-    }
+/// `cli 3, alerts 0`: how many records each group has not committed.
+fn row(summary: &StreamSummary) -> [String; 4] {
+    let lags: Vec<String> =
+        summary.groups.iter().map(|group| format!("{} {}", group.group, group.lag)).collect();
+    [summary.stream.clone(), summary.records.to_string(), size(summary.bytes), lags.join(", ")]
 }
 
 fn size(bytes: u64) -> String {
@@ -127,18 +104,17 @@ mod tests {
     fn the_table_shows_parts_and_streams() {
         let health =
             r#"{"ready":true,"status":"ok","parts":{"db":{"status":"ok"},"journal":{"status":"ok","x":1}}}"#;
-        let stream = r#"{"stream":"events","records":10000,"bytes":2048,"first":"c0"}"#;
-        let summary = serde_json::from_str(stream).unwrap();
+        let stream = r#"{"stream":"events","records":10000,"bytes":2048,"first":"c0",
+            "groups":[{"group":"cli","lag":3},{"group":"mail","lag":0}]}"#;
         let status = Status {
             url: "http://127.0.0.1:8080".into(),
             health: serde_json::from_str(health).unwrap(),
-            group: "cli".into(),
-            streams: Some(vec![StreamStatus { summary, lag: Some(3) }]),
+            streams: Some(vec![serde_json::from_str(stream).unwrap()]),
         };
         assert_eq!(
             status.table(),
             "http://127.0.0.1:8080 is ready\n\nPART     STATUS\ndb       ok\njournal  ok\n\n\
-             STREAM   RECORDS  BYTES     LAG (cli)\nevents   10000    2.00 KiB  3"
+             STREAM   RECORDS  BYTES     LAG OF GROUPS\nevents   10000    2.00 KiB  cli 3, mail 0"
         );
     }
 }

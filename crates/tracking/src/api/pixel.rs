@@ -89,15 +89,15 @@ async fn track(kit: &Kit, tracker: &Tracker, peer: std::net::IpAddr, request: Re
     if sent.len() > most {
         return Err(EVENT_TOO_LARGE.err(format!("the parameters may have {most} bytes; these have {}", sent.len())));
     }
-    let (mut params, mut clean) = (String::with_capacity(sent.len() + 64), String::with_capacity(sent.len()));
-    query::to_json_into(&mut params, &sent)?;
-    if query::pairs(&sent)?.len() > rules::JSON_LIMITS.members {
+    let pairs = query::pairs(&sent)?;
+    if pairs.len() > rules::JSON_LIMITS.members {
         let most = rules::JSON_LIMITS.members;
         return Err(INVALID_QUERY.err(format!("a tracking call may have {most} parameters")));
     }
+    let no_geoip = pairs.iter().any(|(k, v)| k == "$geoip_disable" && (v == "true" || v == "1"));
+    let (mut params, mut clean) = (String::with_capacity(sent.len() + 64), String::with_capacity(sent.len()));
+    query::to_json_into(&mut params, &sent)?;
     query::clean_into(&mut clean, &sent);
-    let no_geoip = sent.contains("geoip_disable")
-        && query::pairs(&sent)?.iter().any(|(k, v)| k == "$geoip_disable" && (v == "true" || v == "1"));
     let event = Incoming { event_type, params: Some(&params), no_geoip, ..Incoming::default() };
     let stream = events_of(&kit.journal, allowed.app_id()).await?;
     let truncate = allowed.app.truncate_addresses;
