@@ -180,8 +180,11 @@ impl Seen {
     }
 }
 
+/// A row of `seen_sorted`: its first hash, and all of them.
+pub type SortedRow = (Vec<u8>, Vec<u8>);
+
 /// A full set as rows: the first hash of each, and its hashes, sorted; and the filter over all of them.
-pub fn seal(set: &Set) -> (Vec<(Vec<u8>, Vec<u8>)>, Filter) {
+pub fn seal(set: &Set) -> (Vec<SortedRow>, Filter) {
     let mut sorted: Vec<IdHash> = set.iter().copied().collect();
     sorted.sort_unstable();
     let mut filter = Filter::for_ids(sorted.len());
@@ -190,7 +193,7 @@ pub fn seal(set: &Set) -> (Vec<(Vec<u8>, Vec<u8>)>, Filter) {
     (rows, filter)
 }
 
-pub fn save_sorted(tx: &mut Tx<'_>, run: i64, rows: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
+pub fn save_sorted(tx: &mut Tx<'_>, run: i64, rows: &[SortedRow]) -> Result<()> {
     for (first, hashes) in rows {
         tx.exec(
             "INSERT INTO seen_sorted (run, first_hash, hashes) VALUES ($1, $2, $3) \

@@ -179,7 +179,7 @@ impl Journal {
     /// Opens the journal in `db`, whose schema has [`MIGRATIONS`].
     pub async fn open(db: Db, options: Options, clock: Clock) -> Result<Journal> {
         let (window, now) = (options.window, clock.now());
-        let seed = db.write(|tx| load_seed(tx)).await?;
+        let seed = db.write(load_seed).await?;
         let seen = Arc::new(Mutex::new(db.read(move |tx| Seen::load(tx, window, now)).await?));
         let lane = Arc::new(lane::Lane::new(db.alarm()));
         let tails = Arc::new(Tails::default());

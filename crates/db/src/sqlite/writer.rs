@@ -239,10 +239,10 @@ impl Writer {
         let outcome = self.fill_and_commit(canary, started, &mut waiting);
         self.note(&outcome, started);
         for participant in &mut self.participants {
-            participant.settle(outcome.as_ref().map(|()| ()));
+            participant.settle(outcome.as_ref().copied());
         }
         for work in waiting {
-            work.answer(outcome.as_ref().map(|()| ()).map_err(Error::again));
+            work.answer(outcome.as_ref().copied().map_err(Error::again));
         }
     }
 
