@@ -45,8 +45,8 @@ pub struct Db {
 /// Work that joins every tick of the writer: what it writes in [`Participant::flush`] commits together
 /// with the closures of that tick, in one sync.
 pub trait Participant: Send {
-    /// Whether there is something to write. Asked often, from the writer thread.
-    fn pending(&self) -> bool;
+    /// How many callers wait for something to be written. Asked often, from the writer thread.
+    fn pending(&self) -> usize;
 
     /// Writes what is queued, and what the tick's closures staged. An error fails the whole tick.
     fn flush(&mut self, tx: &mut Tx<'_>) -> Result<()>;

@@ -32,6 +32,12 @@ pub const LOCK: &str = "angarium.lock";
 const QUEUE: usize = 10_000;
 const TICK_CLOSURES: usize = 1_000;
 const TICK: Duration = Duration::from_millis(20);
+/// While callers keep coming, a tick waits for them in naps of this length (the system makes it some 50 µs
+/// more), up to the longest linger: one commit for many costs everybody less than many commits.
+const NAP: Duration = Duration::from_micros(40);
+const LINGER: Duration = Duration::from_millis(2);
+/// A tick of fewer callers than this does not wait: then nobody is held up for nobody.
+const CROWD: usize = 4;
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(50);
 /// How long nobody may have written before the canary does.
 const CANARY_EVERY: Duration = Duration::from_secs(5);

@@ -84,7 +84,15 @@ struct State {
     seen: Arc<Mutex<Seen>>,
     tails: Arc<Tails>,
     counters: Arc<lane::Counters>,
-    streams: RwLock<HashMap<(AppId, String), Stream>>,
+    streams: RwLock<HashMap<AppId, Vec<Stream>>>,
+    /// Hands answers to their callers; ends with the journal.
+    delivery: tokio::task::AbortHandle,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.delivery.abort();
+    }
 }
 
 /// A stream of one app. Made by [`Journal::stream`] only, so nobody reads a stream without naming its app.
@@ -184,11 +192,12 @@ impl Journal {
         let lane = Arc::new(lane::Lane::new(db.alarm()));
         let tails = Arc::new(Tails::default());
         let counters = Arc::new(lane::Counters::default());
-        let writer =
-            lane::Writer::new(lane.clone(), seen.clone(), tails.clone(), counters.clone(), clock.clone());
-        db.join(Box::new(writer));
+        let answers = Arc::new(lane::Answers::default());
+        let delivery = tokio::spawn(answers.clone().deliver()).abort_handle();
+        let (lane_, seen_, tails_) = (lane.clone(), seen.clone(), tails.clone());
+        db.join(Box::new(lane::Writer::new(lane_, seen_, tails_, counters.clone(), answers, clock.clone())));
         let streams = RwLock::default();
-        Ok(Journal(Arc::new(State { db, clock, options, seed, lane, seen, tails, counters, streams })))
+        Ok(Journal(Arc::new(State { db, clock, options, seed, lane, seen, tails, counters, streams, delivery })))
     }
 
     /// The stream `name` of `app`, made if it is not there.
@@ -337,12 +346,17 @@ impl Journal {
     }
 
     fn known(&self, app: &AppId, name: &str) -> Option<Stream> {
-        self.0.streams.read().get(&(app.clone(), name.to_owned())).cloned()
+        self.0.streams.read().get(app)?.iter().find(|stream| stream.name() == name).cloned()
     }
 
     fn remember(&self, app: &AppId, name: &str, id: i64, next_offset: u64) -> Stream {
         let stream = Stream { id, name: name.into() };
-        self.0.streams.write().insert((app.clone(), name.to_owned()), stream.clone());
+        let mut streams = self.0.streams.write();
+        let of_app = streams.entry(app.clone()).or_default();
+        if of_app.iter().all(|known| known.id != id) {
+            of_app.push(stream.clone());
+        }
+        drop(streams);
         // Gives the watchers their start before the first append can ring.
         drop(self.0.tails.watch(id, next_offset));
         stream

@@ -1,7 +1,7 @@
 //! The writer thread: ticks, savepoints, one commit, then the answers.
 
 use super::{
-    CANARY_EVERY, CANARY_RETRY, CHECKPOINT_EVERY, QUEUE, TICK, TICK_CLOSURES,
+    CANARY_EVERY, CANARY_RETRY, CHECKPOINT_EVERY, CROWD, LINGER, NAP, QUEUE, TICK, TICK_CLOSURES,
 };
 use crate::{Health, Participant, Stats, Tx, codes::STORE_FAILED, tx::failed};
 use angarium_base::{
@@ -195,10 +195,14 @@ struct Writer {
 
 impl Writer {
     fn run(&mut self) {
-        let mut quiet_since = Instant::now();
+        let (mut quiet_since, mut crowd) = (Instant::now(), 0);
         loop {
             let closed = self.admit();
-            if self.pending() {
+            if self.pending() > 0 {
+                if crowd >= CROWD && !closed {
+                    self.linger();
+                }
+                crowd = self.pending();
                 self.tick(false);
                 quiet_since = Instant::now();
                 continue;
@@ -228,8 +232,22 @@ impl Writer {
         queue.closed
     }
 
-    fn pending(&self) -> bool {
-        !self.shared.queue.lock().work.is_empty() || self.participants.iter().any(|p| p.pending())
+    /// How many callers wait.
+    fn pending(&self) -> usize {
+        self.shared.queue.lock().work.len() + self.participants.iter().map(|p| p.pending()).sum::<usize>()
+    }
+
+    /// Waits while more callers come, so that they share the commit.
+    fn linger(&self) {
+        let (started, mut waiting) = (Instant::now(), self.pending());
+        while started.elapsed() < LINGER {
+            std::thread::sleep(NAP);
+            let now = self.pending();
+            if now == waiting || now >= TICK_CLOSURES {
+                break;
+            }
+            waiting = now;
+        }
     }
 
     /// One physical transaction, and its answers.
