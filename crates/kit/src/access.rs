@@ -174,6 +174,14 @@ impl<G: Grant> Allowed<G> {
         &self.app.id
     }
 
+    /// Checks the key that the headers carry for the app that the path names.
+    pub fn for_app(kit: &Kit, headers: &HeaderMap, name: &str) -> Result<Allowed<G>> {
+        let presented = presented(headers, G::BASIC)?.ok_or_else(no_identity)?;
+        let key = known(kit, &presented)?;
+        let app = kit.directory.app(name).filter(|app| app.id == key.app).ok_or_else(unknown_app)?;
+        Allowed::check(app, key)
+    }
+
     /// Checks a key for its own app, where the path names none (the compatibility surface).
     pub fn for_own_app(kit: &Kit, presented: &str) -> Result<Allowed<G>> {
         let key = known(kit, presented)?;
@@ -210,12 +218,9 @@ impl<G: Grant> FromRequestParts<Kit> for Allowed<G> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, kit: &Kit) -> std::result::Result<Self, Problem> {
-        let presented = presented(&parts.headers, G::BASIC)?.ok_or_else(no_identity)?;
-        let key = known(kit, &presented)?;
-        let Path(AppPath { app }) =
-            Path::from_request_parts(parts, kit).await.map_err(|_| unknown_app())?;
-        let app = kit.directory.app(&app).filter(|app| app.id == key.app).ok_or_else(unknown_app)?;
-        Ok(Allowed::check(app, key)?)
+        // Who nobody knows is told so before anything is said about the app.
+        let Path(AppPath { app }) = Path::from_request_parts(parts, kit).await.map_err(|_| unknown_app())?;
+        Ok(Allowed::for_app(kit, &parts.headers, &app)?)
     }
 }
 

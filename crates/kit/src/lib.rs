@@ -17,6 +17,7 @@ pub mod records;
 use angarium_base::{Clock, Code};
 use angarium_db::{Db, Migration};
 use angarium_journal::Journal;
+use axum::{extract::Request, response::Response};
 use std::{pin::Pin, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +60,13 @@ impl std::ops::Deref for Kit {
 /// A background task of a slice: runs until the token is cancelled.
 pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A route that is tried before the router, because a router's boxes cost as much as the whole of its work.
+/// Gives the request back if it is not its own; the same route is in the router too.
+pub type Direct = Arc<dyn Fn(&Kit, Request) -> Result<Answering, Request> + Send + Sync>;
+
+/// A response on its way.
+pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
 /// What a slice brings to the server.
 pub struct Slice {
     pub name: &'static str,
@@ -67,5 +75,6 @@ pub struct Slice {
     pub streams: &'static [&'static str],
     pub codes: &'static [Code],
     pub routes: axum::Router<Kit>,
+    pub direct: Option<Direct>,
     pub workers: Vec<Box<dyn FnOnce(Kit, CancellationToken) -> Worker + Send>>,
 }

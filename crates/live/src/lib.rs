@@ -26,6 +26,7 @@ pub fn slice() -> Slice {
         streams: &[],
         codes: reader::CODES,
         routes: api::routes().merge(page::routes()),
+        direct: None,
         workers: Vec::new(),
     }
 }

@@ -1,8 +1,9 @@
 //! Connections: accepted up to a number, served until they end or the server drains.
 
 use crate::config::Config;
-use angarium_kit::{Kit, http::Peer};
+use angarium_kit::{Direct, Kit, http::Peer};
 use axum::{Router, body::Body};
+use futures_util::{FutureExt, future::Either};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -25,7 +26,7 @@ connection: close\r\ncontent-length: 129\r\n\r\n\
 
 /// Serves connections until the kit's stop token is cancelled, then lets those in progress finish, for as
 /// long as config says. Returns how many had to be cut off.
-pub async fn serve(listener: TcpListener, router: Router, kit: Kit, config: &Config) -> usize {
+pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Config) -> usize {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server
         .http1()
@@ -61,7 +62,7 @@ pub async fn serve(listener: TcpListener, router: Router, kit: Kit, config: &Con
         // Answers are small and whole: waiting for more to send only delays them.
         let _ = socket.set_nodelay(true);
         let connection = server
-            .serve_connection_with_upgrades(TokioIo::new(socket), service(router.clone(), peer))
+            .serve_connection_with_upgrades(TokioIo::new(socket), service(routes.clone(), kit.clone(), peer))
             .into_owned();
         let connection = graceful.watch(connection);
         let metrics = kit.metrics.clone();
@@ -80,8 +81,16 @@ pub async fn serve(listener: TcpListener, router: Router, kit: Kit, config: &Con
     if drained.is_err() { config.http.max_connections - places.available_permits() } else { 0 }
 }
 
+/// What answers requests: the direct routes first, then the router.
+#[derive(Clone)]
+pub struct Routes {
+    pub direct: Arc<[Direct]>,
+    pub router: Router,
+}
+
 fn service(
-    router: Router,
+    routes: Routes,
+    kit: Kit,
     peer: SocketAddr,
 ) -> impl hyper::service::Service<
     http::Request<Incoming>,
@@ -92,7 +101,13 @@ fn service(
     hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
+        for direct in &*routes.direct {
+            match direct(&kit, request) {
+                Ok(answering) => return Either::Left(answering.map(Ok)),
+                Err(other) => request = other,
+            }
+        }
+        Either::Right(routes.router.clone().oneshot(request))
     })
 }
 

@@ -43,10 +43,11 @@ pub async fn run(
     }
     let (journal, journal_stop) = (kit.journal.clone(), stop.clone());
     workers.spawn(async move { journal.maintain(journal_stop).await });
-    let router = api::router(slices, kit.clone());
+    let direct = slices.iter().filter_map(|slice| slice.direct.clone()).collect();
+    let routes = listen::Routes { direct, router: api::router(slices, kit.clone()) };
     tracing::info!(%address, data_dir = %config.data_dir.display(), "ready");
     announce(Ready { address, first })?;
-    let cut_off = listen::serve(listener, router, kit.clone(), &config).await;
+    let cut_off = listen::serve(listener, routes, kit.clone(), &config).await;
     if cut_off > 0 {
         tracing::warn!(cut_off, "connections were still busy when the drain time was over");
     }

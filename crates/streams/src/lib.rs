@@ -14,6 +14,7 @@ pub fn slice() -> Slice {
         streams: &[],
         codes: angarium_journal::CODES,
         routes: api::routes(),
+        direct: None,
         workers: Vec::new(),
     }
 }

@@ -26,6 +26,7 @@ pub fn slice() -> Slice {
         streams: &[],
         codes: angarium_kit::access::CODES,
         routes: api::routes(),
+        direct: None,
         workers: Vec::new(),
     }
 }

@@ -63,7 +63,8 @@ pub fn slice(tracker: Tracker) -> Slice {
         migrations: &[],
         streams: &[EVENTS],
         codes: rules::CODES,
-        routes: api::routes().layer(Extension(tracker)),
+        routes: api::routes().layer(Extension(tracker.clone())),
+        direct: Some(api::direct(tracker)),
         workers: vec![Box::new(move |kit, stop| Box::pin(reload_geo(reloading, kit, stop)))],
     }
 }

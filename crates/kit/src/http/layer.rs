@@ -20,35 +20,61 @@ const REQUEST_ID: &str = "x-request-id";
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Wraps the routes: `Router::layer(from_fn_with_state(kit, around))`.
-pub async fn around(State(kit): State<Kit>, mut request: Request, next: Next) -> Response {
+pub async fn around(State(kit): State<Kit>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
+    attend(&kit, route, request, |request| next.run(request)).await
+}
+
+/// Has `answer` answer a request, with all that surrounds it. `route` is the route's pattern.
+pub async fn attend<F: Future<Output = Response>>(
+    kit: &Kit,
+    route: &str,
+    mut request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     let started = Instant::now();
     let id = RequestId::new(kit.clock.now());
     // A caller's own id is echoed; ours is the one in the log and in problems.
     let echoed = request.headers().get(REQUEST_ID).filter(|value| value.len() <= 128).cloned();
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(id.clone());
-    kit.metrics.requests_in_flight.inc();
+    let in_flight = InFlight::enter(kit);
     let too_many = request.headers().len() > kit.limits.headers;
     let mut response = if too_many {
         let most = kit.limits.headers;
         Problem::from(HEADERS_TOO_LARGE.err(format!("a request may have {most} headers"))).into_response()
     } else {
-        match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        match AssertUnwindSafe(answer(request)).catch_unwind().await {
             Ok(response) => response,
             Err(_) => Problem::from(INTERNAL.err("the server failed on this request")).into_response(),
         }
     };
-    kit.metrics.requests_in_flight.dec();
+    drop(in_flight);
     finish(&mut response, &id, echoed);
     let elapsed = started.elapsed();
-    let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
     kit.metrics.request_seconds.observe(elapsed.as_secs_f64());
     let label =
         Route { method: method.as_str().to_owned(), route: route.to_owned(), status: response.status().as_u16() };
     kit.metrics.requests.get_or_create(&label).inc();
     tracing::debug!(%id, %method, route, status = label.status, us = elapsed.as_micros() as u64, "answered");
     response
+}
+
+/// Counts a request for as long as it is being answered, also when its client goes away.
+struct InFlight<'a>(&'a Kit);
+
+impl<'a> InFlight<'a> {
+    fn enter(kit: &'a Kit) -> InFlight<'a> {
+        kit.metrics.requests_in_flight.inc();
+        InFlight(kit)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.requests_in_flight.dec();
+    }
 }
 
 /// Writes a problem's body, logs it when it is ours, and names the request.

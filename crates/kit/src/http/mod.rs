@@ -6,7 +6,7 @@ mod params;
 mod problem;
 
 pub use body::{Budget, Content, Held, read_body};
-pub use layer::around;
+pub use layer::{around, attend};
 pub use params::{Params, parse_duration};
 pub use problem::{Answer, Problem, problem_body};
 

@@ -8,7 +8,7 @@ use crate::{
 };
 use angarium_base::{
     Error, RequestId, Result,
-    error::{Fault, UNSUPPORTED_MEDIA_TYPE},
+    error::{Fault, INTERNAL, UNSUPPORTED_MEDIA_TYPE},
     json::{self, Kind, Reader, Syntax},
 };
 use angarium_kit::{
@@ -19,11 +19,11 @@ use angarium_kit::{
 };
 use axum::{
     Extension,
-    extract::{Request, State},
+    extract::{Path, Request, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Bodies above this are read on a thread that may block, so that they delay nobody else's request.
@@ -38,11 +38,22 @@ const NAMED: usize = 10_000;
 pub async fn track_events(
     State(kit): State<Kit>,
     Extension(tracker): Extension<Arc<Tracker>>,
-    Extension(Peer(peer)): Extension<Peer>,
-    allowed: Allowed<SendEvents>,
-    params: Params,
+    Path(path): Path<AppPath>,
     request: Request,
 ) -> Answer<Response> {
+    track(&kit, &tracker, &path.app, request).await
+}
+
+#[derive(Deserialize)]
+pub struct AppPath {
+    app: String,
+}
+
+/// The same, for whoever has found the route already.
+pub async fn track(kit: &Kit, tracker: &Tracker, app: &str, request: Request) -> Answer<Response> {
+    let allowed: Allowed<SendEvents> = Allowed::for_app(kit, request.headers(), app)?;
+    let params = Params::parse(request.uri().query().unwrap_or(""))?;
+    let Peer(peer) = *request.extensions().get::<Peer>().ok_or_else(|| INTERNAL.err("the caller has no address"))?;
     params.only(&["atomic", "write_key"])?;
     let atomic = params.flag("atomic")?;
     let (parts, body) = request.into_parts();
@@ -58,10 +69,10 @@ pub async fn track_events(
     let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
     let stream = events_of(&kit.journal, allowed.app_id()).await?;
     let truncate = allowed.app.truncate_addresses;
-    let origin = Origin::new(&tracker, &parts.headers, peer.ip(), truncate, kit.clock.now());
+    let origin = Origin::new(tracker, &parts.headers, peer.ip(), truncate, kit.clock.now());
     let speaks_for_others = allowed.key.as_ref().is_some_and(|key| key.role != Role::Ingest);
     let mut intake = Intake {
-        recorder: Recorder::new(&tracker, &kit.journal, &stream, origin, held.bytes.len() * 2 + 256),
+        recorder: Recorder::new(tracker, &kit.journal, &stream, origin, held.bytes.len() * 2 + 256),
         speaks_for_others,
         event_bytes: kit.limits.event_bytes,
         index: 0,
