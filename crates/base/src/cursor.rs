@@ -60,7 +60,8 @@ impl Cursor {
         let mut cursor = Cursor::default();
         for pair in parts.chunks(2) {
             let named = !pair[0].is_empty() && pair[0].bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-            let next = u64::from_str_radix(pair[1], 36).ok().filter(|next| *next <= i64::MAX as u64);
+            let digits = pair[1].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            let next = u64::from_str_radix(pair[1], 36).ok().filter(|next| digits && *next <= i64::MAX as u64);
             match (named, next) {
                 (true, Some(next)) => cursor.set(pair[0], next),
                 _ => return Err(bad()),
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_was_never_given_out_is_refused() {
-        for text in ["", "c", "x", "cevents", "cevents-", "cevents-zzzzzzzzzzzzzzzz", "cE-1", "cevents-1-", "%00"] {
+        for text in ["", "c", "x", "cevents", "cevents-", "cevents-zzzzzzzzzzzzzzzz", "cE-1", "cevents-1-", "cevents-+1", "cevents-A", "%00"] {
             assert_eq!(Cursor::decode(text).unwrap_err().code().name, "invalid_cursor", "{text}");
         }
     }

@@ -3,6 +3,8 @@
 use crate::clock::Millis;
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 
+/// `0000-01-01T00:00:00.000Z`.
+const YEAR_0: Millis = -62_167_219_200_000;
 const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
 /// `2015-05-17T10:05:03.000Z`. An instant outside of the years that RFC 3339 knows is shown as the nearest one.
@@ -22,7 +24,9 @@ pub fn push(out: &mut String, at: Millis) {
 
 /// Reads an RFC 3339 instant with any offset; `None` if it is not one. Fractions below a millisecond are cut off.
 pub fn parse(text: &str) -> Option<Millis> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
+    let at = text.parse::<Timestamp>().ok()?.as_millisecond();
+    // Years have four digits there; the parser knows others.
+    (at >= YEAR_0).then_some(at)
 }
 
 #[cfg(test)]
@@ -37,5 +41,7 @@ mod tests {
         assert_eq!(format(1_431_857_103_000), "2015-05-17T10:05:03.000Z");
         assert_eq!(parse("2015-05-17T12:05:03+02:00"), Some(1_431_857_103_000));
         assert_eq!(parse("yesterday"), None);
+        assert_eq!(parse("0000-01-01T00:00:00Z").map(format).as_deref(), Some("0000-01-01T00:00:00.000Z"));
+        assert_eq!(parse("-000044-03-15T12:00:00Z"), None);
     }
 }

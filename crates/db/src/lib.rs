@@ -51,7 +51,8 @@ pub trait Participant: Send {
     /// Writes what is queued, and what the tick's closures staged. An error fails the whole tick.
     fn flush(&mut self, tx: &mut Tx<'_>) -> Result<()>;
 
-    /// Told once after each flush whether its tick is durable.
+    /// Told once after each tick whether it is durable. When it is not, the tick may have ended before
+    /// [`Participant::flush`], and whoever waits is to be refused: the store is sick.
     fn settle(&mut self, outcome: std::result::Result<(), &Error>);
 }
 

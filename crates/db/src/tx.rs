@@ -116,8 +116,7 @@ pub struct Tx<'a> {
 impl Tx<'_> {
     /// Runs one statement; returns how many rows it changed.
     pub fn exec(&mut self, sql: &'static str, params: &[V<'_>]) -> Result<u64> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        bind(&mut statement, params).map_err(failed)?;
+        let mut statement = self.prepare(sql, params)?;
         statement.raw_execute().map(|n| n as u64).map_err(failed)
     }
 
@@ -143,8 +142,7 @@ impl Tx<'_> {
         params: &[V<'_>],
         mut f: impl FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        bind(&mut statement, params).map_err(failed)?;
+        let mut statement = self.prepare(sql, params)?;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(failed)? {
             if !f(&Row(row))? {
@@ -182,6 +180,16 @@ impl Tx<'_> {
         self.maybe(sql, params, f)?.ok_or_else(|| NOT_FOUND.err("there is nothing by that name"))
     }
 
+    fn prepare(&self, sql: &'static str, params: &[V<'_>]) -> Result<rusqlite::CachedStatement<'_>> {
+        if self.connection.is_autocommit() {
+            // A statement before this one cost the transaction, and its error was not heeded.
+            return Err(given_up());
+        }
+        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        bind(&mut statement, params).map_err(failed)?;
+        Ok(statement)
+    }
+
     /// Hands a framed record to the journal, which writes it in the same commit.
     pub fn stage(&mut self, stream: i64, frame: Vec<u8>) {
         self.staged.push(Staged { stream, frame });
@@ -204,6 +212,11 @@ fn bind(statement: &mut rusqlite::CachedStatement<'_>, params: &[V<'_>]) -> rusq
         statement.raw_bind_parameter(index, param)?;
     }
     Ok(())
+}
+
+/// The engine gave the whole transaction up, as it does when its disk is full or fails.
+pub(crate) fn given_up() -> Error {
+    UNAVAILABLE.err("the store's disk is full or failed; nothing was accepted")
 }
 
 /// Our error for one of the engine's: what may heal is `unavailable`, the rest is a fault of ours.

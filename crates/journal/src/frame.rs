@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn dropped_records_are_gone_and_the_others_stay_in_order() {
         let left = without(&frames(5), &[0, 3]);
-        let data: Vec<_> = Frames(&left).map(|(_, data)| String::from_utf8_lossy(data).into_owned()).collect();
+        let data: Vec<_> =
+            Frames(&left).map(|(_, data)| String::from_utf8_lossy(data).into_owned()).collect();
         assert_eq!(data, ["data 1", "data 2", "data 4"]);
     }
 }

@@ -75,7 +75,7 @@ impl Journal {
         wait: Duration,
     ) -> Result<Handed> {
         let deadline = Instant::now() + wait;
-        let mut head = self.watch(stream).await?;
+        let mut head = self.watch(stream);
         loop {
             let end = *head.borrow_and_update();
             let claimed = self.claim(stream, group, consumer).await?;
@@ -141,25 +141,41 @@ impl Journal {
     ///
     /// # Errors
     /// `commit_out_of_range`; `group_leased` when another consumer holds the group by now.
-    pub async fn commit_group(&self, stream: &Stream, group: &str, consumer: &str, next: u64) -> Result<Group> {
+    pub async fn commit_group(
+        &self,
+        stream: &Stream,
+        group: &str,
+        consumer: &str,
+        next: u64,
+    ) -> Result<Group> {
         let (id, now) = (stream.id, self.clock().now());
         let (name, consumer) = (group.to_owned(), consumer.to_owned());
         self.db()
             .write(move |tx| {
-                let end = store::stream_by_id(tx, id)?.next_offset;
+                let there = store::stream_by_id(tx, id)?;
+                let end = there.next_offset;
                 let row = store::group(tx, id, &name)?.unwrap_or(GroupRow {
                     committed: 0,
                     holder: None,
                     lease_until: 0,
                 });
                 if row.holder.as_ref().is_some_and(|h| *h != consumer) && row.lease_until > now {
-                    return Err(GROUP_LEASED.err("another consumer reads for this group by now; what you took will come to it"));
+                    return Err(GROUP_LEASED
+                        .err("another consumer reads for this group by now; what you took will come to it"));
                 }
                 if next < row.committed || next > end {
-                    return Err(COMMIT_OUT_OF_RANGE.err("the cursor is not between what is committed and the end of the stream"));
+                    return Err(COMMIT_OUT_OF_RANGE
+                        .err("the cursor is not between what is committed and the end of the stream"));
                 }
-                store::save_group(tx, id, &name, &GroupRow { committed: next, holder: None, lease_until: 0 }, now)?;
-                Ok(Group { name: name.clone(), committed: next, lag: end - next, holder: None })
+                store::save_group(
+                    tx,
+                    id,
+                    &name,
+                    &GroupRow { committed: next, holder: None, lease_until: 0 },
+                    now,
+                )?;
+                let lag = end - next.max(there.first_offset);
+                Ok(Group { name: name.clone(), committed: next, lag, holder: None })
             })
             .await
     }

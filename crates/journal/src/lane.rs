@@ -31,7 +31,8 @@ const TICK_BYTES: usize = 8 << 20;
 
 /// Where appends wait.
 pub struct Lane {
-    waiting: Mutex<Vec<Append>>,
+    /// `None` once the store's writer has ended: then nobody would ever take them.
+    waiting: Mutex<Option<Vec<Append>>>,
     callers: AtomicUsize,
     bytes: AtomicUsize,
     alarm: Alarm,
@@ -88,7 +89,12 @@ pub struct Counters {
 
 impl Lane {
     pub fn new(alarm: Alarm) -> Lane {
-        Lane { waiting: Mutex::default(), callers: AtomicUsize::new(0), bytes: AtomicUsize::new(0), alarm }
+        Lane {
+            waiting: Mutex::new(Some(Vec::new())),
+            callers: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            alarm,
+        }
     }
 
     /// Queues a batch; the receiver hears when it is durable.
@@ -104,8 +110,15 @@ impl Lane {
             (_, None) => None,
         };
         let (answer, heard) = oneshot::channel();
-        self.waiting.lock().push(Append { stream, batch, packed, answer });
-        self.callers.fetch_add(1, Relaxed);
+        {
+            let mut waiting = self.waiting.lock();
+            let Some(waiting) = waiting.as_mut() else {
+                return Err(UNAVAILABLE.err("the store is closed"));
+            };
+            waiting.push(Append { stream, batch, packed, answer });
+            // Under the lock: whoever takes it must find it counted.
+            self.callers.fetch_add(1, Relaxed);
+        }
         self.alarm.raise();
         Ok(heard)
     }
@@ -113,6 +126,7 @@ impl Lane {
     /// The oldest appends, as many as fit a tick.
     fn take(&self) -> Vec<Append> {
         let mut waiting = self.waiting.lock();
+        let Some(waiting) = waiting.as_mut() else { return Vec::new() };
         let mut bytes = 0;
         let fits = waiting.iter().take_while(|append| {
             let first = bytes == 0;
@@ -121,10 +135,20 @@ impl Lane {
         });
         let n = fits.count();
         let taken: Vec<Append> =
-            if n == waiting.len() { std::mem::take(&mut *waiting) } else { waiting.drain(..n).collect() };
+            if n == waiting.len() { std::mem::take(waiting) } else { waiting.drain(..n).collect() };
         self.callers.fetch_sub(taken.len(), Relaxed);
         self.bytes.fetch_sub(taken.iter().map(|append| append.batch.frames.len()).sum(), Relaxed);
         taken
+    }
+
+    /// All that wait, when the tick that should have taken them has failed.
+    fn take_all(&self) -> Vec<Append> {
+        std::iter::repeat_with(|| self.take()).take_while(|taken| !taken.is_empty()).flatten().collect()
+    }
+
+    /// Refuses from now on; who waits hears that it was dropped.
+    fn close(&self) {
+        self.waiting.lock().take();
     }
 }
 
@@ -177,19 +201,21 @@ impl Writer {
     }
 
     /// Puts one append into the tick, without the records that are known already.
-    fn add(&mut self, tx: &mut Tx<'_>, mut append: Append, seen: &mut Seen, now: i64) -> Result<()> {
+    fn add(&mut self, tx: &mut Tx<'_>, append: Append, seen: &mut Seen, now: i64) -> Result<()> {
+        let Append { stream, mut batch, mut packed, answer } = append;
+        // First of all, so that an error on the way is told to this caller too.
+        self.tick.answers.push((answer, Appended::default()));
         let mut duplicates = Vec::new();
-        for (index, id) in &append.batch.ids {
+        for (index, id) in &batch.ids {
             if !seen.insert(tx, *id)? {
                 duplicates.push(*index);
             }
         }
         if !duplicates.is_empty() {
-            append.batch.frames = frame::without(&append.batch.frames, &duplicates);
-            append.batch.count -= duplicates.len() as u32;
-            append.packed = None;
+            batch.frames = frame::without(&batch.frames, &duplicates);
+            batch.count -= duplicates.len() as u32;
+            packed = None;
         }
-        let Append { stream, batch, packed, answer } = append;
         let accepted = batch.count;
         if accepted > 0 {
             self.open(tx, stream, now)?;
@@ -201,7 +227,9 @@ impl Writer {
                 None => self.collect(stream, &batch.frames, batch.count),
             }
         }
-        self.tick.answers.push((answer, Appended { accepted, duplicates }));
+        if let Some((_, appended)) = self.tick.answers.last_mut() {
+            *appended = Appended { accepted, duplicates };
+        }
         Ok(())
     }
 
@@ -235,7 +263,8 @@ impl Writer {
         if open.count == 0 {
             return Ok(());
         }
-        let (frames, count) = (Bytes::from(std::mem::take(&mut open.frames)), std::mem::take(&mut open.count));
+        let (frames, count) =
+            (Bytes::from(std::mem::take(&mut open.frames)), std::mem::take(&mut open.count));
         match frame::pack(&frames) {
             (codec, Some(data)) => self.write_row(tx, stream, frames, count, (codec, &data)),
             (codec, None) => self.write_row(tx, stream, frames.clone(), count, (codec, &frames)),
@@ -299,8 +328,8 @@ impl Participant for Writer {
         let mut taken = taken.into_iter();
         while let Some(append) = taken.next() {
             if let Err(error) = self.add(tx, append, &mut seen, now) {
-                // All of them fail together: dropping the rest answers their callers.
-                taken.for_each(|left| drop(left.answer.send(Err(error.again()))));
+                // All of them fail together.
+                self.tick.answers.extend(taken.map(|left| (left.answer, Appended::default())));
                 return Err(error);
             }
         }
@@ -322,9 +351,18 @@ impl Participant for Writer {
             Err(error) => {
                 // What was appended may be on disk or not; the ends are read again.
                 self.ends.clear();
-                self.answers.hand_over(tick.answers.into_iter().map(|(to, _)| (to, Err(error.again()))).collect());
+                let failed = tick.answers.into_iter().map(|(to, _)| to);
+                let waiting = self.lane.take_all().into_iter().map(|append| append.answer);
+                self.answers.hand_over(failed.chain(waiting).map(|to| (to, Err(error.again()))).collect());
             }
         }
+    }
+}
+
+impl Drop for Writer {
+    /// The store's writer has ended.
+    fn drop(&mut self) {
+        self.lane.close();
     }
 }
 

@@ -188,6 +188,7 @@ impl Journal {
     pub async fn open(db: Db, options: Options, clock: Clock) -> Result<Journal> {
         let (window, now) = (options.window, clock.now());
         let seed = db.write(load_seed).await?;
+        db.write(dedupe::discard_unsealed).await?;
         let seen = Arc::new(Mutex::new(db.read(move |tx| Seen::load(tx, window, now)).await?));
         let lane = Arc::new(lane::Lane::new(db.alarm()));
         let tails = Arc::new(Tails::default());
@@ -197,7 +198,18 @@ impl Journal {
         let (lane_, seen_, tails_) = (lane.clone(), seen.clone(), tails.clone());
         db.join(Box::new(lane::Writer::new(lane_, seen_, tails_, counters.clone(), answers, clock.clone())));
         let streams = RwLock::default();
-        Ok(Journal(Arc::new(State { db, clock, options, seed, lane, seen, tails, counters, streams, delivery })))
+        Ok(Journal(Arc::new(State {
+            db,
+            clock,
+            options,
+            seed,
+            lane,
+            seen,
+            tails,
+            counters,
+            streams,
+            delivery,
+        })))
     }
 
     /// The stream `name` of `app`, made if it is not there.
@@ -206,8 +218,7 @@ impl Journal {
             return Ok(stream);
         }
         let (owner, wanted, now) = (app.clone(), name.to_owned(), self.clock().now());
-        let row =
-            self.db().write(move |tx| store::ensure_stream(tx, owner.as_str(), &wanted, now)).await?;
+        let row = self.db().write(move |tx| store::ensure_stream(tx, owner.as_str(), &wanted, now)).await?;
         Ok(self.remember(app, name, row.id, row.next_offset))
     }
 
@@ -271,10 +282,9 @@ impl Journal {
     }
 
     /// A receiver of the stream's next offset, changed after each commit to it.
-    pub async fn watch(&self, stream: &Stream) -> Result<watch::Receiver<u64>> {
-        let id = stream.id;
-        let next = self.db().read(move |tx| Ok(store::stream_by_id(tx, id)?.next_offset)).await?;
-        Ok(self.0.tails.watch(stream.id, next))
+    pub fn watch(&self, stream: &Stream) -> watch::Receiver<u64> {
+        // The tail was made with the handle, from the store.
+        self.0.tails.watch(stream.id, 0)
     }
 
     /// The first offset of what became durable at `at` or later; the end, if nothing did.
@@ -351,14 +361,13 @@ impl Journal {
 
     fn remember(&self, app: &AppId, name: &str, id: i64, next_offset: u64) -> Stream {
         let stream = Stream { id, name: name.into() };
+        // Gives the watchers their start before anybody can have the handle, or append.
+        drop(self.0.tails.watch(id, next_offset));
         let mut streams = self.0.streams.write();
         let of_app = streams.entry(app.clone()).or_default();
         if of_app.iter().all(|known| known.id != id) {
             of_app.push(stream.clone());
         }
-        drop(streams);
-        // Gives the watchers their start before the first append can ring.
-        drop(self.0.tails.watch(id, next_offset));
         stream
     }
 
@@ -382,10 +391,17 @@ impl Journal {
     fn seen(&self) -> &Mutex<Seen> {
         &self.0.seen
     }
+
+    fn tails(&self) -> &Tails {
+        &self.0.tails
+    }
 }
 
 /// The seed of the id hashes, made at the first start.
 fn load_seed(tx: &mut Tx<'_>) -> Result<u64> {
-    tx.exec("INSERT INTO seen_seed (seed) SELECT abs(random()) WHERE NOT EXISTS (SELECT 1 FROM seen_seed)", &[])?;
+    tx.exec(
+        "INSERT INTO seen_seed (seed) SELECT abs(random()) WHERE NOT EXISTS (SELECT 1 FROM seen_seed)",
+        &[],
+    )?;
     tx.one("SELECT seed FROM seen_seed", &[], |row| Ok(row.get::<i64>(0)? as u64))
 }

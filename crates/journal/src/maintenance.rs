@@ -67,11 +67,12 @@ impl Journal {
             }
             let now = self.clock().now();
             while !stop.is_cancelled() {
-                let n = self.db().write(move |tx| remove_some(tx, stream.id, retention, now)).await?;
+                let (next, n) = self.db().write(move |tx| remove_some(tx, stream.id, retention, now)).await?;
                 removed += n;
                 if n == 0 {
                     break;
                 }
+                self.tails().forget(stream.id, next);
                 // Leaves the writer to those who wait for an answer.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -84,7 +85,13 @@ impl Journal {
     }
 }
 
-fn remove_some(tx: &mut angarium_db::Tx<'_>, stream: i64, keep: Retention, now: Millis) -> Result<u64> {
+/// Returns the first offset that is left, and how many records went.
+fn remove_some(
+    tx: &mut angarium_db::Tx<'_>,
+    stream: i64,
+    keep: Retention,
+    now: Millis,
+) -> Result<(u64, u64)> {
     let row = store::stream_by_id(tx, stream)?;
     let (mut next, mut records, mut bytes) = (row.first_offset, 0, 0);
     for (first, count, size, at) in store::oldest(tx, stream, PIECE)? {
@@ -100,5 +107,5 @@ fn remove_some(tx: &mut angarium_db::Tx<'_>, stream: i64, keep: Retention, now: 
     if records > 0 {
         store::forget(tx, stream, next, bytes)?;
     }
-    Ok(records)
+    Ok((next, records))
 }

@@ -23,7 +23,8 @@ pub struct GroupRow {
     pub lease_until: i64,
 }
 
-const STREAM: &str = "SELECT id, name, first_offset, next_offset, bytes, last_at FROM streams WHERE app = $1 AND name = $2";
+const STREAM: &str =
+    "SELECT id, name, first_offset, next_offset, bytes, last_at FROM streams WHERE app = $1 AND name = $2";
 
 fn stream_row(row: &angarium_db::Row<'_>) -> Result<StreamRow> {
     Ok(StreamRow {
@@ -125,7 +126,13 @@ pub fn counts(
 }
 
 /// Chunks from the one that holds `from` on, until `max_records` or `max_bytes` of frames are read.
-pub fn chunks(tx: &mut Tx<'_>, stream: i64, from: u64, max_records: u64, max_bytes: usize) -> Result<Vec<Chunk>> {
+pub fn chunks(
+    tx: &mut Tx<'_>,
+    stream: i64,
+    from: u64,
+    max_records: u64,
+    max_bytes: usize,
+) -> Result<Vec<Chunk>> {
     let (mut out, mut records, mut bytes) = (Vec::new(), 0, 0);
     tx.each(
         "SELECT first_offset, record_count, at, codec, raw_bytes, data FROM journal WHERE stream = $1 AND first_offset >= \

@@ -56,6 +56,20 @@ impl Tails {
         }
     }
 
+    /// Lets go of what lies before `first_offset`: it is not in the store any more.
+    pub fn forget(&self, stream: i64, first_offset: u64) {
+        let mut state = self.0.lock();
+        let Some(tail) = state.streams.get_mut(&stream) else { return };
+        let mut gone = tail.chunks.partition_point(|chunk| chunk.next_offset() <= first_offset);
+        let bytes: usize = tail.chunks.drain(..gone).map(|chunk| chunk.frames.len()).sum();
+        state.bytes -= bytes;
+        state.order.retain(|(other, _)| {
+            let kept = *other != stream || gone == 0;
+            gone -= usize::from(!kept);
+            kept
+        });
+    }
+
     /// The chunks from the one that holds `from` on, up to `max_bytes`, if all of them are still kept.
     pub fn read(&self, stream: i64, from: u64, max_bytes: usize) -> Option<Vec<Arc<Chunk>>> {
         let state = self.0.lock();

@@ -8,7 +8,7 @@ use angarium_base::{
     error::{INVALID_CURSOR, NOT_FOUND},
     time,
 };
-use angarium_journal::{Record, Stream};
+use angarium_journal::{Journal, Record, Stream};
 
 /// Writes records as JSON; the text of an instant is kept for the records that share it.
 #[derive(Default)]
@@ -62,4 +62,19 @@ pub async fn find_stream(kit: &Kit, app: &App, name: &str) -> Result<Stream> {
 /// `invalid_cursor` when it is of another stream.
 pub fn offset(cursor: &Cursor, stream: &Stream) -> Result<u64> {
     cursor.next(stream.name()).ok_or_else(|| INVALID_CURSOR.err("this cursor is of another stream"))
+}
+
+/// Checks that a reader can go on from offset `from`. Whoever waited there, after a restore from a backup
+/// perhaps, would miss all that comes before the stream has grown up to it, and not know.
+///
+/// # Errors
+/// `invalid_cursor` when it lies beyond the end of the stream.
+pub async fn check_reached(journal: &Journal, stream: &Stream, from: u64) -> Result<()> {
+    let seen_end = *journal.watch(stream).borrow();
+    // What is read may be a moment ahead of what was rung.
+    if from <= seen_end || from <= journal.extent_of(stream).await?.next_offset {
+        return Ok(());
+    }
+    let what = "this cursor lies beyond the end of the stream: it was given out before a restore, or by another server";
+    Err(INVALID_CURSOR.err(what))
 }

@@ -12,7 +12,7 @@ use axum::{
     body::Body,
     extract::{
         FromRequestParts, Request, State, WebSocketUpgrade,
-        ws::{Message, Utf8Bytes, WebSocket},
+        ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
     },
     response::{IntoResponse, Response},
     routing::get,
@@ -32,6 +32,8 @@ const PING_EVERY: Duration = Duration::from_secs(15);
 /// A reader that takes nothing for this long is cut off; it can resume from its cursor.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_STREAMS: usize = 16;
+/// A client has nothing to say on a feed's socket.
+const MAX_SAID_BYTES: usize = 4 << 10;
 
 pub fn routes() -> Router<Kit> {
     Router::new().route("/v1/apps/{app}/live", get(follow_feed))
@@ -41,7 +43,8 @@ pub fn routes() -> Router<Kit> {
 ///
 /// `streams` (events, if not given), `type` (only records of this kind), `after` (a cursor: everything since
 /// comes first; without it, only what is new). Frames are `{stream, cursor, at, data}`, and
-/// `{"gap": n, "stream", "cursor"}` when `n` records were passed over because this reader was too slow.
+/// `{"gap": n, "stream", "cursor"}` when `n` records were passed over: this reader was too slow, or retention had
+/// removed them.
 async fn follow_feed(
     State(kit): State<Kit>,
     allowed: Allowed<FollowFeed>,
@@ -67,8 +70,12 @@ async fn follow_feed(
     {
         return Err(INVALID_CURSOR.err("this cursor is of none of the streams that were asked for").into());
     }
+    for stream in &streams {
+        let next = after.as_ref().and_then(|cursor| cursor.next(stream.name()));
+        records::check_reached(&kit.journal, stream, next.unwrap_or(0)).await?;
+    }
     let kind = params.get("type").map(str::to_owned);
-    let reader = Reader::new(&kit.journal, streams, after, kind, kit.limits.live_backlog).await?;
+    let reader = Reader::new(&kit.journal, streams, after, kind, kit.limits.live_backlog);
     if wants_sse(&parts.headers) {
         return Ok(sse(kit, reader, seat));
     }
@@ -77,6 +84,7 @@ async fn follow_feed(
             .err("the feed is a WebSocket; without one, ask for it with `Accept: text/event-stream`")
             .into());
     };
+    let upgrade = upgrade.max_message_size(MAX_SAID_BYTES).max_frame_size(MAX_SAID_BYTES);
     Ok(upgrade.on_upgrade(move |socket| serve_socket(kit, reader, seat, socket)))
 }
 
@@ -211,7 +219,8 @@ async fn serve_socket(kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocke
             Ok(Err(_)) | Err(_) => return,
         }
     }
+    // The client resumes from its cursor.
+    let going = CloseFrame { code: close_code::AWAY, reason: Utf8Bytes::from_static("the server is going away") };
+    let _ = tokio::time::timeout(Duration::from_secs(1), to.send(Message::Close(Some(going)))).await;
     drop(seat);
-    // 1001: the server goes away; the client resumes from its cursor.
-    let _ = tokio::time::timeout(Duration::from_secs(1), to.send(Message::Close(None))).await;
 }

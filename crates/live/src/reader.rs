@@ -42,23 +42,23 @@ pub enum Step {
 
 impl Reader {
     /// A reader that starts at `after`, or at the end of each stream that `after` does not name.
-    pub async fn new(
+    pub fn new(
         journal: &Journal,
         streams: Vec<Stream>,
         after: Option<Cursor>,
         kind: Option<String>,
         backlog: u64,
-    ) -> Result<Reader> {
+    ) -> Reader {
         let (mut followed, mut position) = (Vec::new(), Cursor::default());
         for stream in streams {
-            let mut head = journal.watch(&stream).await?;
+            let mut head = journal.watch(&stream);
             let end = *head.borrow_and_update();
             let wanted = after.as_ref().and_then(|cursor| cursor.next(stream.name()));
             let next = wanted.unwrap_or(end);
             position.set(stream.name(), next);
             followed.push(Followed { stream, head, next, caught_up: wanted.is_none() });
         }
-        Ok(Reader { journal: journal.clone(), followed, kind, backlog, position })
+        Reader { journal: journal.clone(), followed, kind, backlog, position }
     }
 
     /// Where to resume from.
@@ -74,9 +74,9 @@ impl Reader {
                 if let Some(gap) = self.move_ahead(at) {
                     return Ok(gap);
                 }
-                let rendered = self.advance(at, &mut render).await?;
-                if rendered > 0 {
-                    return Ok(Step::Frames(rendered));
+                match self.advance(at, &mut render).await? {
+                    Step::Frames(0) => {}
+                    step => return Ok(step),
                 }
             }
             if self.followed.iter().all(|followed| followed.next >= *followed.head.borrow()) {
@@ -106,18 +106,26 @@ impl Reader {
         Some(Step::Gap { stream: followed.stream.name().to_owned(), n, cursor: self.position.clone() })
     }
 
-    /// Renders what is there of one stream, up to a stride; returns how many records.
+    /// Renders what is there of one stream, up to a stride; or passes over what retention has removed.
     async fn advance(
         &mut self,
         at: usize,
         render: &mut impl FnMut(&str, &Cursor, &Record<'_>),
-    ) -> Result<u64> {
+    ) -> Result<Step> {
         let followed = &mut self.followed[at];
         if followed.next >= *followed.head.borrow() {
-            return Ok(0);
+            return Ok(Step::Frames(0));
         }
         let page = self.journal.read(&followed.stream, followed.next, STRIDE).await?;
         let (name, mut rendered) = (followed.stream.name().to_owned(), 0);
+        if let Some(first) = page.records().next()
+            && first.offset > followed.next
+        {
+            let n = first.offset - followed.next;
+            followed.next = first.offset;
+            self.position.set(&name, first.offset);
+            return Ok(Step::Gap { stream: name, n, cursor: self.position.clone() });
+        }
         for record in page.records() {
             if self.kind.as_deref().is_none_or(|kind| kind == record.kind) {
                 self.position.set(&name, record.offset + 1);
@@ -127,6 +135,6 @@ impl Reader {
         }
         followed.next = page.next.max(followed.next);
         self.position.set(&name, followed.next);
-        Ok(rendered)
+        Ok(Step::Frames(rendered))
     }
 }

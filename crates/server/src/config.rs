@@ -251,6 +251,14 @@ impl Config {
         Ok(())
     }
 
+    /// An error about the geo-IP database, with the key and the file: it is the configuration that is wrong.
+    pub fn about_geoip(&self, error: Error) -> Error {
+        match &self.tracking.geoip {
+            Some(file) => invalid(format!("tracking.geoip {}: {}", file.display(), error.message())),
+            None => error,
+        }
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             body_bytes: self.http.body_bytes,

@@ -7,7 +7,8 @@ use angarium_kit::Slice;
 use angarium_tracking::Tracker;
 
 pub fn all(config: &Config) -> Result<Vec<Slice>> {
-    let tracker = Tracker::new(config.tracking.geoip.as_deref(), &config.http.trusted_proxies)?;
+    let tracker = Tracker::new(config.tracking.geoip.as_deref(), &config.http.trusted_proxies)
+        .map_err(|error| config.about_geoip(error))?;
     Ok(vec![
         angarium_tenants::slice(),
         angarium_tracking::slice(tracker),

@@ -2,7 +2,7 @@
 
 use angarium_base::{
     Cursor, Result,
-    error::{INVALID_PARAMETER, MALFORMED_BODY, NOT_FOUND},
+    error::{INVALID_PARAMETER, MALFORMED_BODY, NOT_FOUND, UNSUPPORTED_MEDIA_TYPE},
     time,
 };
 use angarium_journal::{Extent, Group, Page, Stream, check_name};
@@ -10,7 +10,7 @@ use angarium_kit::{
     Kit,
     access::{Allowed, Grant},
     grants,
-    http::{Answer, Params, parse_duration, read_body},
+    http::{Answer, Content, Params, parse_duration, read_body},
     records,
 };
 use axum::{
@@ -133,8 +133,9 @@ async fn read_records(
         Some(cursor) => records::offset(&cursor, &stream)?,
         None => 0,
     };
+    records::check_reached(&kit.journal, &stream, from).await?;
     let wait = bounded_wait(&kit, params.duration("wait")?.unwrap_or_default())?;
-    let mut head = kit.journal.watch(&stream).await?;
+    let mut head = kit.journal.watch(&stream);
     if from >= *head.borrow_and_update() && !wait.is_zero() {
         // Whatever ends the wait, what is there then is the answer.
         let _ = tokio::time::timeout(wait, kit.stop.run_until_cancelled(head.changed())).await;
@@ -196,7 +197,7 @@ fn default_max() -> u64 {
 
 /// A duration in words, or milliseconds.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`wait` is a duration such as 20s, or milliseconds")]
 enum Wait {
     Milliseconds(u64),
     Text(String),
@@ -211,8 +212,10 @@ async fn poll_group(
     State(kit): State<Kit>,
     allowed: Allowed<ConsumeStreams>,
     Path(path): Path<GroupPath>,
+    params: Params,
     request: Request,
 ) -> Answer<Response> {
+    params.only(&[])?;
     let poll: Poll = read_json(&kit, request).await?;
     check_name("group", &path.group)?;
     check_consumer(&poll.consumer)?;
@@ -278,8 +281,10 @@ async fn commit_group(
     State(kit): State<Kit>,
     allowed: Allowed<ConsumeStreams>,
     Path(path): Path<GroupPath>,
+    params: Params,
     request: Request,
 ) -> Answer<Json<GroupView>> {
+    params.only(&[])?;
     let commit: Commit = read_json(&kit, request).await?;
     check_name("group", &path.group)?;
     check_consumer(&commit.consumer)?;
@@ -294,7 +299,9 @@ async fn show_group(
     State(kit): State<Kit>,
     allowed: Allowed<ReadStreams>,
     Path(path): Path<GroupPath>,
+    params: Params,
 ) -> Answer<Json<GroupView>> {
+    params.only(&[])?;
     let stream = find(&kit, &allowed, &path.stream).await?;
     let group = kit.journal.show_group(&stream, &path.group).await?.ok_or_else(unknown_group)?;
     Ok(Json(GroupView::new(&stream, group)))
@@ -307,7 +314,9 @@ async fn delete_group(
     State(kit): State<Kit>,
     allowed: Allowed<ConsumeStreams>,
     Path(path): Path<GroupPath>,
+    params: Params,
 ) -> Answer<StatusCode> {
+    params.only(&[])?;
     let stream = find(&kit, &allowed, &path.stream).await?;
     if kit.journal.delete_group(&stream, &path.group).await? {
         return Ok(StatusCode::NO_CONTENT);
@@ -324,13 +333,24 @@ fn check_consumer(name: &str) -> Result<()> {
     if name.is_empty() { Ok(()) } else { check_name("consumer", name) }
 }
 
-/// A small JSON body; an empty one is an empty object.
+/// A small JSON object; no body is an empty one.
+///
+/// # Errors
+/// `malformed_body` for what is not JSON, `invalid_parameter` for what is and cannot be used.
 async fn read_json<T: DeserializeOwned>(kit: &Kit, request: Request) -> Result<T> {
     let (parts, body) = request.into_parts();
+    if matches!(Content::of(&parts.headers), Content::NdJson | Content::Other) {
+        return Err(UNSUPPORTED_MEDIA_TYPE.err("the body is application/json here"));
+    }
     let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
     let bytes = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes[..] };
-    serde_json::from_slice(bytes).map_err(|e| {
-        let what = e.to_string();
-        MALFORMED_BODY.err(format!("the body cannot be read: {what}"))
-    })
+    match serde_json::from_slice(bytes) {
+        // An array of the members' values would do for serde.
+        Ok(_) if bytes.trim_ascii_start().first() != Some(&b'{') => {
+            Err(INVALID_PARAMETER.err("the body is a JSON object"))
+        }
+        Ok(read) => Ok(read),
+        Err(e) if e.is_data() => Err(INVALID_PARAMETER.err(format!("the body cannot be used: {e}"))),
+        Err(e) => Err(MALFORMED_BODY.err(format!("the body is not JSON: {e}"))),
+    }
 }

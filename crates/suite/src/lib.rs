@@ -1,1 +1,58 @@
-//! 
+//! What the black-box tests stand on: the real binary in a world of its own, and an oracle that knows what it owes.
+//!
+//! | Module | Idea |
+//! |---|---|
+//! | [`world`] | a real `angarium serve` on a port and a folder of its own, killed when the test is over |
+//! | [`caller`] | plain HTTP with a key and no retries: what a test sends is what it wrote |
+//! | [`process`] | finding and starting the binary, in a clean environment |
+//! | [`oracle`] | acknowledged ⇒ there once; there ⇒ sent; intact |
+//!
+//! The suite knows the product from outside: HTTP, WebSocket, the command line, the files a user may touch.
+
+pub mod caller;
+pub mod oracle;
+pub mod process;
+pub mod world;
+
+pub use caller::{Caller, Reply};
+pub use oracle::Oracle;
+pub use process::{Ran, angarium, run};
+pub use world::{Keys, Setup, World};
+
+use std::{path::PathBuf, time::Duration};
+
+/// Longer than anything takes that works; nothing is measured with it.
+pub const GUARD: Duration = Duration::from_secs(60);
+
+/// Says that a test cannot be done here. In CI this is a failure, unless the reason begins with `optional`.
+#[allow(clippy::print_stdout, reason = "the account of skipped tests is made from what tests print")]
+pub fn skip(reason: &str) {
+    println!("skipped: {reason}");
+}
+
+/// Whether the long versions of tests were asked for.
+pub fn is_long() -> bool {
+    process::variable("ANGARIUM_LONG").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+/// A file of the data that lies beside the working copy, if it is there.
+pub fn shared_data(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    path.exists().then_some(path)
+}
+
+/// Asks until the answer is there. Panics, saying what was waited for, when it does not come within [`GUARD`].
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(GUARD, asking).await {
+        Ok(found) => found,
+        Err(_) => panic!("{what}: did not happen within {} s", GUARD.as_secs()),
+    }
+}

@@ -10,7 +10,7 @@ use crate::{
 };
 use angarium_base::{clock::Millis, id, json::escape_into, time};
 use angarium_journal::{Batch, Journal, Stream};
-use http::{HeaderMap, header};
+use http::{header, request::Parts};
 use std::{net::IpAddr, sync::Arc};
 
 /// Where a request comes from: what its events have in common.
@@ -27,12 +27,15 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn new(tracker: &Tracker, headers: &HeaderMap, peer: IpAddr, truncate: bool, now: Millis) -> Origin {
+    pub fn new(tracker: &Tracker, parts: &Parts, peer: IpAddr, truncate: bool, now: Millis) -> Origin {
+        let headers = &parts.headers;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        // HTTP/2 has it in the URI (RFC 9113, 8.3.1).
+        let host = parts.uri.host().unwrap_or_else(|| text(header::HOST));
         Origin {
             received_at: now,
             received_text: time::format(now),
-            host: host_name(text(header::HOST)).to_owned(),
+            host: host_name(host).to_owned(),
             agent: tracker.agents.parse(text(header::USER_AGENT)),
             ip: crate::enrich::client_address(peer, headers, &tracker.trusted),
             truncate,

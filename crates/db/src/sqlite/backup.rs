@@ -26,13 +26,20 @@ pub struct Report {
 ///
 /// # Errors
 /// `store_failed` when something cannot be read or written; `backup_broken` when the copy differs.
-pub fn backup(dir: &Path, target: &Path, clock: &Clock, mut progress: impl FnMut(u64, u64)) -> Result<Report> {
+pub fn backup(
+    dir: &Path,
+    target: &Path,
+    clock: &Clock,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Report> {
     let file = dir.join(FILE);
     if !file.exists() {
         return Err(STORE_FAILED.err(format!("there is no store in {}", dir.display())));
     }
     if target.exists() {
-        return Err(STORE_FAILED.err(format!("{} is there already; a backup never overwrites", target.display())));
+        return Err(
+            STORE_FAILED.err(format!("{} is there already; a backup never overwrites", target.display()))
+        );
     }
     let partial = beside(target, "partial");
     // What an interrupted backup left behind.
@@ -49,6 +56,8 @@ pub fn backup(dir: &Path, target: &Path, clock: &Clock, mut progress: impl FnMut
             progress((at.pagecount - at.remaining) as u64, at.pagecount as u64);
         }
     }
+    // One file, readable from where nothing can be written: without a log beside it.
+    copy.pragma_update(None, "journal_mode", "DELETE").map_err(failed)?;
     write_manifest(&mut copy, &tables, clock)?;
     copy.close().map_err(|(_, e)| failed(e))?;
     let report = verify(&partial)?;
@@ -68,18 +77,19 @@ pub fn verify(file: &Path) -> Result<Report> {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .or_error(BACKUP_BROKEN, "the backup cannot be opened")?;
     let sound: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
         .or_error(BACKUP_BROKEN, "the backup is not a database")?;
     if sound != "ok" {
         return Err(BACKUP_BROKEN.err("the backup's inner structure is damaged"));
     }
     let manifest = read_manifest(&connection)?;
-    let found = digest(&connection)?;
+    let found = digest(&connection).or_error(BACKUP_BROKEN, "a table of the backup cannot be read")?;
     for (name, rows, sum) in &manifest {
         match found.iter().find(|(other, ..)| other == name) {
             Some((_, n, s)) if n == rows && s == sum => {}
             Some((_, n, _)) => {
-                return Err(BACKUP_BROKEN.err(format!("table `{name}` has {n} rows where {rows} were saved, or other content")));
+                return Err(BACKUP_BROKEN
+                    .err(format!("table `{name}` has {n} rows where {rows} were saved, or other content")));
             }
             None => return Err(BACKUP_BROKEN.err(format!("table `{name}` is missing"))),
         }
@@ -114,17 +124,22 @@ pub fn restore(file: &Path, dir: &Path, replace: bool, clock: &Clock) -> Result<
     connection.execute_batch("DROP TABLE backup_manifest").map_err(failed)?;
     connection.close().map_err(|(_, e)| failed(e))?;
     sync(&fresh)?;
-    let aside = if target.exists() { Some(move_aside(&target, clock)?) } else { None };
-    std::fs::rename(&fresh, &target).or_error(STORE_FAILED, "the restored store cannot be put in its place")?;
+    let aside = move_aside(&target, clock)?;
+    std::fs::rename(&fresh, &target)
+        .or_error(STORE_FAILED, "the restored store cannot be put in its place")?;
     sync(&target)?;
     Ok((report, aside))
 }
 
-/// Moves a store and its log out of the way, together: one without the other is not a store.
-fn move_aside(target: &Path, clock: &Clock) -> Result<PathBuf> {
-    // Opening and closing it folds the log into the file.
-    let connection = open::writer(target)?;
-    connection.close().map_err(|(_, e)| failed(e))?;
+/// Moves a store and its log out of the way, together: one without the other is not a store. A log that is
+/// there alone goes too: it would be taken for the restored store's, and change it.
+fn move_aside(target: &Path, clock: &Clock) -> Result<Option<PathBuf>> {
+    let there = target.exists();
+    if there {
+        // Opening and closing it folds the log into the file.
+        let connection = open::writer(target)?;
+        connection.close().map_err(|(_, e)| failed(e))?;
+    }
     let aside = beside(target, &format!("replaced-{}", clock.now()));
     for suffix in ["", "-wal", "-shm"] {
         let (from, to) = (with_suffix(target, suffix), with_suffix(&aside, suffix));
@@ -132,7 +147,7 @@ fn move_aside(target: &Path, clock: &Clock) -> Result<PathBuf> {
             std::fs::rename(from, to).or_error(STORE_FAILED, "the old store cannot be moved aside")?;
         }
     }
-    Ok(aside)
+    Ok(there.then_some(aside))
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -171,8 +186,9 @@ fn digest(connection: &Connection) -> Result<Vec<(String, u64, String)>> {
 }
 
 fn digest_table(connection: &Connection, name: &str) -> Result<(u64, String)> {
-    let mut statement =
-        connection.prepare(&format!("SELECT * FROM \"{}\" NOT INDEXED", name.replace('"', "\"\""))).map_err(failed)?;
+    let mut statement = connection
+        .prepare(&format!("SELECT * FROM \"{}\" NOT INDEXED", name.replace('"', "\"\"")))
+        .map_err(failed)?;
     let columns = statement.column_count();
     let mut rows = statement.query([]).map_err(failed)?;
     let (mut n, mut sum) = (0, Sha256::new());
@@ -216,6 +232,7 @@ fn read_manifest(connection: &Connection) -> Result<Vec<(String, u64, String)>> 
         .or_error(BACKUP_BROKEN, "the file has no manifest; it was not made by `angarium backup`")?;
     let rows = statement
         .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64, row.get(2)?)))
-        .map_err(failed)?;
-    rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)
+        .or_error(BACKUP_BROKEN, "the manifest of the backup cannot be read")?;
+    rows.collect::<rusqlite::Result<Vec<_>>>()
+        .or_error(BACKUP_BROKEN, "the manifest of the backup is damaged")
 }

@@ -9,6 +9,7 @@ use angarium_base::{
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{
         Arc,
@@ -42,10 +43,10 @@ impl Readers {
         let idle = self.idle.clone();
         let done = tokio::task::spawn_blocking(move || {
             let connection = idle.lock().pop().ok_or_else(closed)?;
-            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&connection, f)));
+            let outcome = run(&connection, f);
             idle.lock().push(connection);
             drop(permit);
-            outcome.unwrap_or_else(|_| Err(INTERNAL.err("a read ended in a panic")))
+            outcome
         });
         done.await.map_err(|e| INTERNAL.err("a read did not end").with_source(e))?
     }
@@ -64,7 +65,8 @@ fn closed() -> angarium_base::Error {
 fn run<T>(connection: &Connection, f: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
     connection.execute_batch("BEGIN").map_err(failed)?;
     let mut staged = Vec::new();
-    let outcome = f(&mut Tx { connection, staged: &mut staged });
+    let outcome = catch_unwind(AssertUnwindSafe(|| f(&mut Tx { connection, staged: &mut staged })))
+        .unwrap_or_else(|_| Err(INTERNAL.err("a read ended in a panic")));
     connection.execute_batch("ROLLBACK").map_err(failed)?;
     outcome
 }

@@ -1,11 +1,13 @@
 //! The writer thread: ticks, savepoints, one commit, then the answers.
 
-use super::{
-    CANARY_EVERY, CANARY_RETRY, CHECKPOINT_EVERY, CROWD, LINGER, NAP, QUEUE, TICK, TICK_CLOSURES,
+use super::{CANARY_EVERY, CANARY_RETRY, CHECKPOINT_EVERY, CROWD, LINGER, NAP, QUEUE, TICK, TICK_CLOSURES};
+use crate::{
+    Health, Participant, Stats, Tx,
+    codes::STORE_FAILED,
+    tx::{failed, given_up},
 };
-use crate::{Health, Participant, Stats, Tx, codes::STORE_FAILED, tx::failed};
 use angarium_base::{
-    Clock, Context, Error, Result,
+    Clock, Context, Error, Kind, Result,
     clock::Millis,
     error::{INTERNAL, OVERLOADED, UNAVAILABLE},
 };
@@ -97,7 +99,9 @@ impl<T: Send, F: Fn(&mut Tx<'_>) -> Result<T> + Send> Work for Closure<T, F> {
     }
 
     fn answer(self: Box<Self>, outcome: Result<()>) {
-        let Closure { value, to, .. } = *self;
+        let Closure { f, value, to } = *self;
+        // What it holds, perhaps a handle on this store, is gone before its caller goes on.
+        drop(f);
         // The caller may have gone away; its work is done all the same.
         let _ = to.send(outcome.and_then(|()| value.ok_or_else(|| INTERNAL.err("a write has no answer"))));
     }
@@ -262,6 +266,15 @@ impl Writer {
         for work in waiting {
             work.answer(outcome.as_ref().copied().map_err(Error::again));
         }
+        if outcome.is_err() {
+            self.refuse_queued();
+        }
+    }
+
+    /// Answers what waits while nothing can be made durable, rather than keep it waiting.
+    fn refuse_queued(&self) {
+        let queued = std::mem::take(&mut self.shared.queue.lock().work);
+        queued.into_iter().for_each(|work| work.answer(Err(sick())));
     }
 
     fn fill_and_commit(
@@ -270,19 +283,9 @@ impl Writer {
         started: Instant,
         waiting: &mut Vec<Box<dyn Work>>,
     ) -> Result<()> {
-        let outcome = self.execute("BEGIN IMMEDIATE").and_then(|()| {
-            self.run_closures(started, waiting)?;
-            let mut tx = Tx { connection: &self.connection, staged: &mut self.staged };
-            if canary {
-                let now = self.shared.clock.now();
-                tx.exec(
-                    "INSERT INTO canary (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = $1",
-                    crate::v![now],
-                )?;
-            }
-            for participant in &mut self.participants {
-                participant.flush(&mut tx)?;
-            }
+        let filled = catch_unwind(AssertUnwindSafe(|| self.fill(canary, started, waiting)))
+            .unwrap_or_else(|_| Err(INTERNAL.err("the store's writer met a fault; nothing was accepted")));
+        let outcome = filled.and_then(|()| {
             let committing = Instant::now();
             let committed = self.execute("COMMIT");
             self.shared.counters.commit_us.fetch_add(committing.elapsed().as_micros() as u64, Relaxed);
@@ -296,18 +299,41 @@ impl Writer {
         outcome
     }
 
+    /// Everything of a tick but its commit.
+    fn fill(&mut self, canary: bool, started: Instant, waiting: &mut Vec<Box<dyn Work>>) -> Result<()> {
+        self.execute("BEGIN IMMEDIATE")?;
+        self.run_closures(started, waiting)?;
+        let mut tx = Tx { connection: &self.connection, staged: &mut self.staged };
+        if canary {
+            let now = self.shared.clock.now();
+            tx.exec(
+                "INSERT INTO canary (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = $1",
+                crate::v![now],
+            )?;
+        }
+        self.participants.iter_mut().try_for_each(|participant| participant.flush(&mut tx))
+    }
+
     fn run_closures(&mut self, started: Instant, waiting: &mut Vec<Box<dyn Work>>) -> Result<()> {
         for n in 0..TICK_CLOSURES {
             if n > 0 && started.elapsed() > TICK {
                 break;
             }
-            let Some(mut work) = self.shared.queue.lock().work.pop_front() else { break };
+            let Some(mut work) = self.next() else { break };
             self.shared.counters.closures.fetch_add(1, Relaxed);
             self.execute("SAVEPOINT closure")?;
             let staged_before = self.staged.len();
             let mut tx = Tx { connection: &self.connection, staged: &mut self.staged };
             let ran = catch_unwind(AssertUnwindSafe(|| work.run(&mut tx)))
                 .unwrap_or_else(|_| Err(INTERNAL.err("a write ended in a panic")));
+            if self.connection.is_autocommit() {
+                // A disk that is full or fails took the whole transaction, its neighbours with it.
+                waiting.push(work);
+                return Err(ran
+                    .err()
+                    .filter(|error| error.kind() == Kind::Unavailable)
+                    .unwrap_or_else(given_up));
+            }
             match ran {
                 Ok(()) => {
                     waiting.push(work);
@@ -315,14 +341,21 @@ impl Writer {
                 }
                 Err(error) => {
                     self.staged.truncate(staged_before);
-                    // A full disk may have rolled the whole transaction back; then the tick is over.
-                    let undone = self.execute("ROLLBACK TO closure").and_then(|()| self.execute("RELEASE closure"));
+                    let undone =
+                        self.execute("ROLLBACK TO closure").and_then(|()| self.execute("RELEASE closure"));
                     work.answer(Err(error));
                     undone?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// The next closure. Whoever joined before it was queued is part of its tick.
+    fn next(&mut self) -> Option<Box<dyn Work>> {
+        let mut queue = self.shared.queue.lock();
+        self.participants.append(&mut queue.joining);
+        queue.work.pop_front()
     }
 
     fn execute(&self, sql: &'static str) -> Result<()> {
@@ -354,7 +387,10 @@ impl Writer {
 
 /// What stands in for the connection while it is being closed.
 fn memory() -> Connection {
-    #[allow(clippy::expect_used, reason = "an empty in-memory database needs nothing that can fail but memory")]
+    #[allow(
+        clippy::expect_used,
+        reason = "an empty in-memory database needs nothing that can fail but memory"
+    )]
     Connection::open_in_memory().expect("an in-memory database")
 }
 

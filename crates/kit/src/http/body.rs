@@ -1,6 +1,6 @@
 //! Request bodies: bounded in size, in time, and together in memory; gzip and zstd inflated with a cap.
 
-use super::Limits;
+use super::{Limits, inflate};
 use angarium_base::{
     Error, Result,
     error::{BODY_TOO_LARGE, MALFORMED_BODY, OVERLOADED, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE},
@@ -9,11 +9,14 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
-use std::{io::Read, sync::Arc};
+use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
+
+/// Packed bodies above this are inflated on a thread that may block: they delay nobody else's request.
+const BIG_PACKED_BYTES: usize = 4 << 10;
 
 /// Room for request bodies, shared by all requests; in KiB, because permits are 32 bits.
 #[derive(Clone)]
@@ -68,33 +71,62 @@ impl Content {
     }
 }
 
-/// Reads a body whole, inflated. What it takes is in the budget until the result is dropped.
+/// Reads a body whole, inflated. What it takes is in the budget until the result is dropped; what it
+/// announces is not, or whoever announces much and sends nothing would keep all others out.
 ///
 /// # Errors
 /// `body_too_large`, `unsupported_media_type` (encoding), `request_timeout`, `malformed_body` (it ended
 /// early, or does not inflate), `overloaded`.
 pub async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits, budget: &Budget) -> Result<Held> {
     let encoding = Encoding::of(headers)?;
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|n| n > limits.body_bytes) {
-        return Err(too_large(limits));
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let mut room = Room { permit: budget.take(1)?, limits, budget };
+    if announced.is_some_and(|n| n > limits.body_bytes as u64) {
+        return Err(room.too_large());
     }
-    let mut room = budget.take(announced.unwrap_or(0).max(1))?;
-    let bytes = collect(body, limits, budget, &mut room).await?;
-    let bytes = match encoding {
-        Encoding::Identity => bytes,
-        Encoding::Gzip => {
-            inflate(flate2::read::MultiGzDecoder::new(&bytes[..]), "gzip", limits, budget, &mut room)?
-        }
-        Encoding::Zstd => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(&bytes[..])
-                .map_err(|e| MALFORMED_BODY.err("the body is not zstd").with_source(e))?;
-            inflate(decoder, "zstd", limits, budget, &mut room)?
-        }
+    let bytes = collect(body, &mut room).await?;
+    let mut inflate = || match encoding {
+        Encoding::Identity => Ok(bytes.clone()),
+        Encoding::Gzip => inflate::gzip(&bytes, &mut room),
+        Encoding::Zstd => inflate::zstd(&bytes, &mut room),
     };
-    Ok(Held { bytes, _room: room })
+    let takes_long = encoding != Encoding::Identity && bytes.len() > BIG_PACKED_BYTES;
+    let inflated = if takes_long { tokio::task::block_in_place(inflate)? } else { inflate()? };
+    Ok(Held { bytes: inflated, _room: room.permit })
 }
 
+/// A body's room in the budget: grows with it.
+pub(super) struct Room<'a> {
+    permit: OwnedSemaphorePermit,
+    limits: &'a Limits,
+    budget: &'a Budget,
+}
+
+impl Room<'_> {
+    /// Bytes that a body may have.
+    pub fn most(&self) -> usize {
+        self.limits.body_bytes
+    }
+
+    /// Checks the size so far, and enlarges the room to it and to what is held `besides`.
+    pub fn hold(&mut self, bytes: usize, besides: usize) -> Result<()> {
+        if bytes > self.limits.body_bytes {
+            return Err(self.too_large());
+        }
+        let missing = (bytes + besides).saturating_sub(self.permit.num_permits() * 1024);
+        if missing > 0 {
+            self.permit.merge(self.budget.take(missing)?);
+        }
+        Ok(())
+    }
+
+    fn too_large(&self) -> Error {
+        let most = self.limits.body_bytes;
+        BODY_TOO_LARGE.err(format!("a body may have {most} bytes, after inflating; send smaller batches"))
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
 enum Encoding {
     Identity,
     Gzip,
@@ -103,8 +135,14 @@ enum Encoding {
 
 impl Encoding {
     fn of(headers: &HeaderMap) -> Result<Encoding> {
-        let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Ok(Encoding::Identity) };
-        match value.to_str().unwrap_or("?").trim().to_ascii_lowercase().as_str() {
+        let mut values = headers.get_all(header::CONTENT_ENCODING).iter();
+        let value = match (values.next(), values.next()) {
+            (None, _) => return Ok(Encoding::Identity),
+            (Some(one), None) => one.to_str().unwrap_or("?"),
+            // One in another, which is not undone here.
+            (Some(_), Some(_)) => "?",
+        };
+        match value.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Encoding::Identity),
             "gzip" | "x-gzip" => Ok(Encoding::Gzip),
             "zstd" => Ok(Encoding::Zstd),
@@ -114,16 +152,11 @@ impl Encoding {
 }
 
 /// Collects the frames. A body of one frame, the common case, is not copied.
-async fn collect(
-    mut body: Body,
-    limits: &Limits,
-    budget: &Budget,
-    room: &mut OwnedSemaphorePermit,
-) -> Result<Bytes> {
-    let deadline = Instant::now() + limits.body_timeout;
+async fn collect(mut body: Body, room: &mut Room<'_>) -> Result<Bytes> {
+    let deadline = Instant::now() + room.limits.body_timeout;
     let (mut first, mut more) = (Bytes::new(), BytesMut::new());
     loop {
-        let idle = (Instant::now() + limits.body_idle).min(deadline);
+        let idle = (Instant::now() + room.limits.body_idle).min(deadline);
         let frame = timeout_at(idle, body.frame()).await.map_err(|_| {
             REQUEST_TIMEOUT.err("the body did not arrive in time; send it faster, or in smaller pieces")
         })?;
@@ -138,42 +171,7 @@ async fn collect(
             }
             more.extend_from_slice(&data);
         }
-        reserve(first.len().max(more.len()), limits, budget, room)?;
+        room.hold(first.len().max(more.len()), 0)?;
     }
     Ok(if more.is_empty() { first } else { more.freeze() })
-}
-
-fn inflate(
-    mut decoder: impl Read,
-    name: &str,
-    limits: &Limits,
-    budget: &Budget,
-    room: &mut OwnedSemaphorePermit,
-) -> Result<Bytes> {
-    let mut out = Vec::new();
-    loop {
-        let before = out.len();
-        let read = (&mut decoder).take(64 << 10).read_to_end(&mut out);
-        read.map_err(|e| MALFORMED_BODY.err(format!("the body is damaged {name} data")).with_source(e))?;
-        reserve(out.len(), limits, budget, room)?;
-        if out.len() == before {
-            return Ok(out.into());
-        }
-    }
-}
-
-/// Checks the size so far, and enlarges the room to it.
-fn reserve(bytes: usize, limits: &Limits, budget: &Budget, room: &mut OwnedSemaphorePermit) -> Result<()> {
-    if bytes > limits.body_bytes {
-        return Err(too_large(limits));
-    }
-    let missing = bytes.saturating_sub(room.num_permits() * 1024);
-    if missing > 0 {
-        room.merge(budget.take(missing)?);
-    }
-    Ok(())
-}
-
-fn too_large(limits: &Limits) -> Error {
-    BODY_TOO_LARGE.err(format!("a body may have {} bytes, after inflating; send smaller batches", limits.body_bytes))
 }

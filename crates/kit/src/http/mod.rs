@@ -1,6 +1,7 @@
 //! How every route takes a request and answers it.
 
 mod body;
+mod inflate;
 mod layer;
 mod params;
 mod problem;

@@ -36,7 +36,7 @@ pub fn run(args: ConfigArgs) -> Result {
         Action::Check(args) => {
             let config = load(args.config.as_deref())?;
             if let Some(file) = &config.tracking.geoip {
-                angarium_tracking::enrich::Geo::open(Some(file))?;
+                angarium_tracking::enrich::Geo::open(Some(file)).map_err(|error| config.about_geoip(error))?;
             }
             say(if args.json { "{\"valid\":true}" } else { "the configuration is valid" })?;
         }

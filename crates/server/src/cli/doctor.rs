@@ -74,7 +74,7 @@ fn look_at_geoip(config: &Config) -> Finding {
         None => well("geo-IP", "no database is configured: countries and cities are XX (see tracking.geoip)"),
         Some(file) => match angarium_tracking::enrich::Geo::open(Some(file)) {
             Ok(_) => well("geo-IP", format!("{} can be read", file.display())),
-            Err(error) => ill("geo-IP", error.message().to_owned()),
+            Err(error) => ill("geo-IP", config.about_geoip(error).message().to_owned()),
         },
     }
 }

@@ -11,6 +11,7 @@ use angarium_kit::{
     Kit,
     access::Allowed,
     http::{Answer, Params},
+    records,
 };
 use axum::{
     Json,
@@ -43,6 +44,7 @@ pub async fn list_events(
         })?),
         None => None,
     };
+    records::check_reached(&kit.journal, &stream, after.unwrap_or(0)).await?;
     let from = match params.instant("from")? {
         Some(at) => kit.journal.offset_at(&stream, at).await?,
         None => 0,
@@ -101,7 +103,7 @@ impl Scan<'_> {
                 items.push_str(&String::from_utf8_lossy(record.data));
                 found += 1;
                 if found == self.limit {
-                    let more = journal.extent_of(stream).await?.next_offset > at;
+                    let more = *journal.watch(stream).borrow() > at;
                     return Ok((items, more.then_some(at)));
                 }
             }

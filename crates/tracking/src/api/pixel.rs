@@ -18,6 +18,7 @@ use angarium_kit::{
 };
 use axum::{
     Extension,
+    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
@@ -76,37 +77,47 @@ fn wants_image(headers: &HeaderMap) -> bool {
 async fn track(kit: &Kit, tracker: &Tracker, peer: std::net::IpAddr, request: Request) -> Result<()> {
     let (parts, body) = request.into_parts();
     let event_type = event_type(parts.uri.path())?;
-    let raw = parts.uri.query().unwrap_or("");
-    let (key, mut sent) = without_write_key(raw);
-    let allowed = caller(kit, &parts, key.as_deref())?;
-    if parts.method == Method::POST {
-        let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
-        if !held.bytes.is_empty() {
-            sent = with_form(sent, &parts.headers, &held.bytes)?.into();
-        }
-    }
-    let most = kit.limits.event_bytes;
-    if sent.len() > most {
-        return Err(EVENT_TOO_LARGE.err(format!("the parameters may have {most} bytes; these have {}", sent.len())));
-    }
-    let pairs = query::pairs(&sent)?;
-    if pairs.len() > rules::JSON_LIMITS.members {
-        let most = rules::JSON_LIMITS.members;
-        return Err(INVALID_QUERY.err(format!("a tracking call may have {most} parameters")));
-    }
-    let no_geoip = pairs.iter().any(|(k, v)| k == "$geoip_disable" && (v == "true" || v == "1"));
+    let (in_query, query) = without_write_key(parts.uri.query().unwrap_or(""));
+    let key = presented(&parts.headers, true)?.or(in_query);
+    // Checked before a body is read; but a form may be what brings the key.
+    let known = key.map(|key| Allowed::for_own_app(kit, &key)).transpose()?;
+    let (in_form, sent) = with_form(kit, query, &parts, body).await?;
+    let allowed = match known {
+        Some(allowed) => allowed,
+        None => caller(kit, in_form.as_deref())?,
+    };
+    let no_geoip = check_parameters(kit, &sent)?;
     let (mut params, mut clean) = (String::with_capacity(sent.len() + 64), String::with_capacity(sent.len()));
     query::to_json_into(&mut params, &sent)?;
     query::clean_into(&mut clean, &sent);
     let event = Incoming { event_type, params: Some(&params), no_geoip, ..Incoming::default() };
     let stream = events_of(&kit.journal, allowed.app_id()).await?;
     let truncate = allowed.app.truncate_addresses;
-    let origin = Origin::new(tracker, &parts.headers, peer, truncate, kit.clock.now());
+    let origin = Origin::new(tracker, &parts, peer, truncate, kit.clock.now());
     let mut recorder = Recorder::new(tracker, &kit.journal, &stream, origin, 512 + sent.len() * 2);
     recorder.add(&event, Some(&clean));
     kit.journal.append(&stream, recorder.batch).await?;
     kit.metrics.events_accepted.inc();
     Ok(())
+}
+
+/// Checks a query string; returns whether it asks for no place to be looked up.
+fn check_parameters(kit: &Kit, sent: &str) -> Result<bool> {
+    let (most_bytes, most) = (kit.limits.event_bytes, rules::JSON_LIMITS.members);
+    if sent.len() > most_bytes {
+        let detail = format!("the parameters may have {most_bytes} bytes; these have {}", sent.len());
+        return Err(EVENT_TOO_LARGE.err(detail));
+    }
+    let pairs = query::pairs(sent).map_err(|e| INVALID_QUERY.err(e.message().to_owned()))?;
+    if pairs.len() > most {
+        return Err(INVALID_QUERY.err(format!("a tracking call may have {most} parameters")));
+    }
+    if let Some((name, _)) = pairs.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+        let name = name.replace('\0', "%00");
+        let detail = format!("the parameter `{name:.64}` has a NUL character, which cannot be stored");
+        return Err(INVALID_QUERY.err(detail));
+    }
+    Ok(pairs.iter().any(|(k, v)| k == "$geoip_disable" && (v == "true" || v == "1")))
 }
 
 /// The type: what follows `/t/`, percent-decoded.
@@ -138,10 +149,9 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
-/// Who calls: a key in the header or the query, or nobody where config lets nobody in.
-fn caller(kit: &Kit, parts: &Parts, in_query: Option<&str>) -> Result<Allowed<SendEvents>> {
-    let in_header = presented(&parts.headers, true)?;
-    match in_header.as_deref().or(in_query) {
+/// Who calls without a key in header or query: a key in a form, or nobody, where config lets nobody in.
+fn caller(kit: &Kit, in_form: Option<&str>) -> Result<Allowed<SendEvents>> {
+    match in_form {
         Some(key) => Allowed::for_own_app(kit, key),
         None if kit.anonymous.t => Allowed::anonymous(kit),
         None => Err(UNAUTHENTICATED
@@ -164,14 +174,28 @@ fn without_write_key(raw: &str) -> (Option<String>, Cow<'_, str>) {
     (key, Cow::Owned(rest.join("&")))
 }
 
-/// A form in a `POST` body counts as more of the query.
-fn with_form(sent: Cow<'_, str>, headers: &HeaderMap, body: &[u8]) -> Result<String> {
-    if Content::of(headers) != Content::Form {
+/// A form in a `POST` body counts as more of the query; the write key in it is taken out as well.
+async fn with_form<'a>(
+    kit: &Kit,
+    query: Cow<'a, str>,
+    parts: &Parts,
+    body: Body,
+) -> Result<(Option<String>, Cow<'a, str>)> {
+    if parts.method != Method::POST {
+        return Ok((None, query));
+    }
+    let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
+    if held.bytes.is_empty() {
+        return Ok((None, query));
+    }
+    if Content::of(&parts.headers) != Content::Form {
         return Err(UNSUPPORTED_MEDIA_TYPE
             .err("a tracking call takes its parameters from the query or from a form body; JSON goes to /v1/apps/{app}/events"));
     }
-    let form = std::str::from_utf8(body).map_err(|_| INVALID_QUERY.err("the form is not UTF-8"))?;
-    Ok(if sent.is_empty() { form.to_owned() } else { format!("{sent}&{form}") })
+    let form = std::str::from_utf8(&held.bytes).map_err(|_| INVALID_QUERY.err("the form is not UTF-8"))?;
+    let (key, form) = without_write_key(form);
+    let between = if query.is_empty() || form.is_empty() { "" } else { "&" };
+    Ok((key, Cow::Owned(format!("{query}{between}{form}"))))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use angarium_kit::{
 };
 use axum::{
     Extension,
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Bodies above this are read on a thread that may block, so that they delay nobody else's request.
-const BIG_BODY_BYTES: usize = 256 << 10;
+const BIG_BODY_BYTES: usize = 1 << 20;
 /// Rejected items that an answer names; `rejected_total` counts all of them.
 const NAMED: usize = 10_000;
 
@@ -38,10 +38,12 @@ const NAMED: usize = 10_000;
 pub async fn track_events(
     State(kit): State<Kit>,
     Extension(tracker): Extension<Arc<Tracker>>,
-    Path(path): Path<AppPath>,
+    path: Result<Path<AppPath>, PathRejection>,
     request: Request,
 ) -> Answer<Response> {
-    track(&kit, &tracker, &path.app, request).await
+    // No app has a name that is not UTF-8.
+    let app = path.map(|Path(path)| path.app).unwrap_or_default();
+    track(&kit, &tracker, &app, request).await
 }
 
 #[derive(Deserialize)]
@@ -54,7 +56,7 @@ pub async fn track(kit: &Kit, tracker: &Tracker, app: &str, request: Request) ->
     let allowed: Allowed<SendEvents> = Allowed::for_app(kit, request.headers(), app)?;
     let params = Params::parse(request.uri().query().unwrap_or(""))?;
     let Peer(peer) = *request.extensions().get::<Peer>().ok_or_else(|| INTERNAL.err("the caller has no address"))?;
-    params.only(&["atomic", "write_key"])?;
+    params.only(&["atomic"])?;
     let atomic = params.flag("atomic")?;
     let (parts, body) = request.into_parts();
     let lines = match Content::of(&parts.headers) {
@@ -69,7 +71,7 @@ pub async fn track(kit: &Kit, tracker: &Tracker, app: &str, request: Request) ->
     let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
     let stream = events_of(&kit.journal, allowed.app_id()).await?;
     let truncate = allowed.app.truncate_addresses;
-    let origin = Origin::new(tracker, &parts.headers, peer.ip(), truncate, kit.clock.now());
+    let origin = Origin::new(tracker, &parts, peer.ip(), truncate, kit.clock.now());
     let speaks_for_others = allowed.key.as_ref().is_some_and(|key| key.role != Role::Ingest);
     let mut intake = Intake {
         recorder: Recorder::new(tracker, &kit.journal, &stream, origin, held.bytes.len() * 2 + 256),

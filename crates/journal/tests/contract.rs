@@ -1,0 +1,203 @@
+//! The promises of the journal port, each with a test that fails when it is broken.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
+#[path = "contract/appending.rs"]
+mod appending;
+#[path = "contract/dedupe.rs"]
+mod dedupe;
+#[path = "contract/groups.rs"]
+mod groups;
+#[path = "contract/model.rs"]
+mod model;
+#[path = "contract/reading.rs"]
+mod reading;
+#[path = "contract/retention.rs"]
+mod retention;
+
+use angarium_base::{AppId, Clock, Error, Result, error::UNAVAILABLE};
+use angarium_db::{Db, Migration, Participant, Tx};
+use angarium_journal::{Appended, Batch, Journal, MIGRATIONS, Options, Stream};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long anything may take before it counts as never.
+const NEVER: Duration = Duration::from_secs(30);
+
+/// A whole minute, so that counts per minute begin with it.
+const START: i64 = 1_700_000_040_000;
+
+const NOTES: Migration = Migration { name: "notes", sql: "CREATE TABLE notes (name TEXT NOT NULL UNIQUE)" };
+
+/// A data directory with its clock, on which journals are opened one after the other.
+struct World {
+    dir: tempfile::TempDir,
+    clock: Clock,
+    app: AppId,
+    options: Options,
+}
+
+/// A journal that is open, with one stream.
+struct Open {
+    db: Db,
+    journal: Journal,
+    stream: Stream,
+}
+
+impl World {
+    fn new() -> World {
+        World::with(Options::default())
+    }
+
+    fn with(options: Options) -> World {
+        let clock = Clock::manual(START);
+        World { dir: tempfile::tempdir().unwrap(), app: AppId::new(clock.now()), clock, options }
+    }
+
+    async fn open(&self) -> Open {
+        let migrations: Vec<Migration> = MIGRATIONS.iter().copied().chain([NOTES]).collect();
+        let db = Db::open(self.dir.path(), &migrations, self.clock.clone()).unwrap();
+        let journal = Journal::open(db.clone(), self.options.clone(), self.clock.clone()).await.unwrap();
+        let stream = journal.stream(&self.app, "events").await.unwrap();
+        Open { db, journal, stream }
+    }
+
+    async fn reopen(&self, open: Open) -> Open {
+        drop(open);
+        self.open().await
+    }
+}
+
+/// What a record is made of, and what it is known by.
+type Item<'a> = (Option<&'a str>, &'a [u8]);
+
+impl Open {
+    fn batch(&self, items: &[Item<'_>]) -> Batch {
+        let mut batch = Batch::default();
+        for (id, data) in items {
+            self.journal.add(&mut batch, &self.stream, "kind", *id, data);
+        }
+        batch
+    }
+
+    async fn try_append(&self, items: &[Item<'_>]) -> Result<Appended> {
+        soon(self.journal.append(&self.stream, self.batch(items))).await
+    }
+
+    async fn append(&self, items: &[Item<'_>]) -> Appended {
+        self.try_append(items).await.unwrap()
+    }
+
+    /// Appends records without ids, each a text.
+    async fn say(&self, texts: &[&str]) {
+        let items: Vec<Item<'_>> = texts.iter().map(|text| (None, text.as_bytes())).collect();
+        assert_eq!(self.append(&items).await, Appended { accepted: texts.len() as u32, duplicates: vec![] });
+    }
+
+    /// Every record as text, read in pages of `max`; checks that offsets rise by one from `from` on.
+    async fn walk(&self, from: u64, max: u64) -> Vec<String> {
+        let (mut out, mut at) = (Vec::new(), from);
+        loop {
+            let page = soon(self.journal.read(&self.stream, at, max)).await.unwrap();
+            let mut expected = at;
+            for record in page.records() {
+                assert_eq!(record.offset, expected, "no gap, nothing twice");
+                expected += 1;
+                out.push(String::from_utf8_lossy(record.data).into_owned());
+            }
+            assert_eq!(page.next, expected, "the page ends after its last record");
+            assert!(expected - at <= max);
+            assert_eq!(page.is_empty(), expected == at);
+            if page.is_empty() {
+                return out;
+            }
+            at = expected;
+        }
+    }
+
+    async fn all(&self) -> Vec<String> {
+        self.walk(0, 1_000).await
+    }
+
+    /// A participant that makes ticks fail, after the journal had its part in them: all of them once as many
+    /// have passed as its number says.
+    fn saboteur(&self) -> Arc<AtomicU64> {
+        let passes = Arc::new(AtomicU64::new(ALL));
+        self.db.join(Box::new(Saboteur(passes.clone())));
+        passes
+    }
+
+    async fn healed(&self) {
+        until("the store is healthy", || self.db.health().healthy).await;
+    }
+}
+
+/// See [`Open::saboteur`].
+const ALL: u64 = u64::MAX;
+
+struct Saboteur(Arc<AtomicU64>);
+
+impl Participant for Saboteur {
+    fn pending(&self) -> usize {
+        0
+    }
+
+    fn flush(&mut self, _: &mut Tx<'_>) -> Result<()> {
+        match self.0.load(SeqCst) {
+            0 => return Err(UNAVAILABLE.err("on purpose")),
+            ALL => {}
+            left => self.0.store(left - 1, SeqCst),
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, _: std::result::Result<(), &Error>) {}
+}
+
+/// The name of the code a call failed with.
+fn code<T>(outcome: Result<T>) -> &'static str {
+    match outcome {
+        Ok(_) => "no error",
+        Err(error) => error.code().name,
+    }
+}
+
+/// The answer, or a failed test: nothing may hang. Counted by the system's clock, as tokio's may stand.
+async fn soon<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let started = Instant::now();
+    loop {
+        let nap = tokio::time::timeout(Duration::from_millis(50), future.as_mut());
+        if let Ok(output) = nap.await {
+            return output;
+        }
+        assert!(started.elapsed() < NEVER, "no answer");
+    }
+}
+
+/// Waits until `fact` holds.
+async fn until(what: &str, mut fact: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !fact() {
+        assert!(started.elapsed() < NEVER, "never: {what}");
+        std::thread::yield_now();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Bytes that lz4 cannot make smaller.
+fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes()
+    });
+    words.flatten().take(bytes).collect()
+}

@@ -1,0 +1,179 @@
+//! From a POST to its frame in the live feed: one reader (SSE) at a steady 1,000 events a second.
+
+use super::{
+    Bench, During, Failure, Result,
+    child::Server,
+    load::{Connection, percentile},
+    note,
+    report::Scenario,
+};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+
+const RATE: u64 = 1_000;
+const SENDERS: u64 = 32;
+const MARK: &[u8] = b"\"bench_number\":";
+/// The last frame may come so much later than the last answer.
+const STRAGGLERS: Duration = Duration::from_secs(10);
+
+/// When each event was sent, in microseconds since the start.
+struct Sent {
+    started: Instant,
+    at_us: Vec<AtomicU64>,
+}
+
+impl Sent {
+    fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+}
+
+pub async fn measure(bench: &Bench, server: &Server) -> Result<Scenario> {
+    let phase = "live";
+    note(phase);
+    let events = RATE * bench.round.as_secs() * bench.rounds;
+    let feed = open_feed(server).await.during(phase)?;
+    let at_us = (0..events).map(|_| AtomicU64::new(0)).collect();
+    let sent = Arc::new(Sent { started: Instant::now(), at_us });
+    let mut reading = JoinSet::new();
+    reading.spawn(read_frames(feed, sent.clone()));
+    let mut sending = JoinSet::new();
+    for sender in 0..SENDERS {
+        let connection = Connection::open(server.child.address).await.during(phase)?;
+        let requests =
+            (sender..events).step_by(SENDERS as usize).map(|number| (number, request(server, number)));
+        sending.spawn(send(connection, requests.collect(), sent.clone()));
+    }
+    let mut answers = Vec::new();
+    while let Some(done) = sending.join_next().await {
+        answers.extend(done.during(phase)?.during(phase)?);
+    }
+    let elapsed = sent.started.elapsed();
+    let frames =
+        timeout(STRAGGLERS, reading.join_next()).await.map_err(|_| "not every frame came").during(phase)?;
+    let mut frames =
+        frames.ok_or_else(|| Failure::new("bench, live: nobody read"))?.during(phase)?.during(phase)?;
+    answers.sort_unstable();
+    frames.sort_unstable();
+    let mut scenario =
+        Scenario::new("live", "From a POST to its answer, and to its frame in the feed (SSE, one reader)");
+    let rate = events as f64 / elapsed.as_secs_f64();
+    for (subject, delays) in [("answer", answers), ("frame", frames)] {
+        let at = |percent| percentile(&delays, percent);
+        let figures =
+            vec![("events_per_s", rate), ("p50_us", at(50)), ("p99_us", at(99)), ("max_us", at(100))];
+        scenario.add(subject, figures);
+    }
+    Ok(scenario)
+}
+
+fn request(server: &Server, number: u64) -> Vec<u8> {
+    let filler = "x".repeat(200);
+    let mark = String::from_utf8_lossy(MARK);
+    server.sender().post(
+        "events",
+        &format!("{{\"type\":\"page_view\",\"params\":{{{mark}{number},\"page\":\"/{filler}\"}}}}"),
+    )
+}
+
+/// Sends each event when its time has come; one that is late does not shift the others.
+async fn send(
+    mut connection: Connection,
+    requests: Vec<(u64, Vec<u8>)>,
+    sent: Arc<Sent>,
+) -> io::Result<Vec<u32>> {
+    let mut delays = Vec::with_capacity(requests.len());
+    for (number, request) in requests {
+        let due = sent.started + Duration::from_micros(number * 1_000_000 / RATE);
+        tokio::time::sleep_until(due.into()).await;
+        let before = sent.now_us();
+        sent.at_us[number as usize].store(before, Relaxed);
+        connection.expect(&request, 202).await?;
+        delays.push((sent.now_us() - before) as u32);
+    }
+    Ok(delays)
+}
+
+/// Opens the feed and waits until it has begun.
+async fn open_feed(server: &Server) -> io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(server.child.address).await?;
+    let request = server.owner().request("GET", "live?streams=events", "accept: text/event-stream\r\n", "");
+    socket.write_all(&request).await?;
+    let mut begun = Vec::new();
+    while !begun.windows(6).any(|window| window == b"retry:") {
+        let read = timeout(STRAGGLERS, socket.read_buf(&mut begun)).await;
+        if read.map_err(|_| io::Error::other("the feed does not begin"))?? == 0 {
+            return Err(io::Error::other(format!("the feed ended: {}", String::from_utf8_lossy(&begun))));
+        }
+    }
+    Ok(socket)
+}
+
+/// Reads until every event has come; returns each one's delay.
+async fn read_frames(mut feed: TcpStream, sent: Arc<Sent>) -> io::Result<Vec<u32>> {
+    let (mut delays, mut buffer) = (Vec::with_capacity(sent.at_us.len()), Vec::with_capacity(1 << 16));
+    while delays.len() < sent.at_us.len() {
+        if feed.read_buf(&mut buffer).await? == 0 {
+            return Err(io::Error::other("the feed ended"));
+        }
+        let now = sent.now_us();
+        let used = take_marks(&buffer, |number| {
+            let Some(at) = sent.at_us.get(number as usize) else { return };
+            delays.push((now - at.load(Relaxed)) as u32);
+        });
+        buffer.drain(..used);
+    }
+    Ok(delays)
+}
+
+/// Hands the number after each mark to `take`, and returns how much of `bytes` need not be seen again.
+/// Frames are whole within a chunk of the answer, so no mark is cut by the chunks' own framing.
+fn take_marks(bytes: &[u8], mut take: impl FnMut(u64)) -> usize {
+    let mut used = 0;
+    while let Some(found) = bytes[used..].windows(MARK.len()).position(|window| window == MARK) {
+        let start = used + found + MARK.len();
+        let digits = bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if start + digits == bytes.len() {
+            return used + found;
+        }
+        if let Some(number) =
+            std::str::from_utf8(&bytes[start..start + digits]).ok().and_then(|text| text.parse().ok())
+        {
+            take(number);
+        }
+        used = start + digits;
+    }
+    used.max(bytes.len().saturating_sub(MARK.len() - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_found_wherever_a_read_ends() {
+        let text =
+            b"id: 1\ndata: {\"bench_number\":12,\"x\":1}\n\ndata: {\"bench_number\":345}\n\n".as_slice();
+        for cut in 0..text.len() {
+            let (mut seen, mut buffer) = (Vec::new(), Vec::new());
+            for part in [&text[..cut], &text[cut..]] {
+                buffer.extend_from_slice(part);
+                let used = take_marks(&buffer, |number| seen.push(number));
+                buffer.drain(..used);
+            }
+            assert_eq!(seen, [12, 345], "cut at {cut}");
+        }
+    }
+}

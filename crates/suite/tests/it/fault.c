@@ -1,0 +1,53 @@
+/* Makes the disk slow, or makes it fail while a trigger file exists, for files below one folder; preloaded into
+ * the server.
+ *
+ *   FAULT_DIR    the folder
+ *   FAULT_SLOW   microseconds that every write takes longer than it would
+ *   FAULT_SYNC   while this file exists, fsync and fdatasync fail with EIO
+ *   FAULT_SPACE  while this file exists, writes fail with ENOSPC
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int is_below(int fd) {
+    const char *dir = getenv("FAULT_DIR");
+    char link[64], path[PATH_MAX];
+    if (!dir) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n < 0) return 0;
+    path[n] = 0;
+    return strncmp(path, dir, strlen(dir)) == 0;
+}
+
+static int fails(const char *trigger, int fd) {
+    int before = errno;
+    const char *path = getenv(trigger);
+    int yes = path && access(path, F_OK) == 0 && is_below(fd);
+    errno = before;
+    return yes;
+}
+
+static void drag(int fd) {
+    const char *slow = getenv("FAULT_SLOW");
+    if (slow && is_below(fd)) usleep((useconds_t)atoi(slow));
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+#define FAIL_IF(trigger, fd, code) if (fails(trigger, fd)) { errno = code; return -1; }
+#define WRITING(fd) FAIL_IF("FAULT_SPACE", fd, ENOSPC) drag(fd)
+
+int fsync(int fd) { FAIL_IF("FAULT_SYNC", fd, EIO); return REAL(fsync)(fd); }
+int fdatasync(int fd) { FAIL_IF("FAULT_SYNC", fd, EIO); return REAL(fdatasync)(fd); }
+ssize_t write(int fd, const void *b, size_t n) { WRITING(fd); return REAL(write)(fd, b, n); }
+ssize_t writev(int fd, const struct iovec *v, int n) { WRITING(fd); return REAL(writev)(fd, v, n); }
+ssize_t pwrite(int fd, const void *b, size_t n, off_t at) { WRITING(fd); return REAL(pwrite)(fd, b, n, at); }
+ssize_t pwrite64(int fd, const void *b, size_t n, off64_t at) { WRITING(fd); return REAL(pwrite64)(fd, b, n, at); }

@@ -1,0 +1,290 @@
+//! The live feed: honest about what it drops, and resumed without a seam.
+
+mod feed;
+
+use angarium_suite::{World, caller::read, eventually};
+use feed::{Feed, WAYS, Way};
+use futures_util::{SinkExt, StreamExt};
+use reqwest::header::ACCEPT;
+use serde_json::{Value, json};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use tokio_tungstenite::tungstenite::Message;
+
+async fn send_of(world: &World, kind: &str, numbers: Range<u64>, padding: usize) {
+    let padding = "x".repeat(padding);
+    let event = |n| format!("{}\n", json!({"type": kind, "params": {"n": n, "p": padding}}));
+    let sent = world.post("/events", "application/x-ndjson", numbers.map(event).collect::<String>()).await;
+    assert_eq!(sent.status, 202, "{}", sent.text());
+}
+
+async fn send(world: &World, numbers: Range<u64>) {
+    send_of(world, "n", numbers, 0).await;
+}
+
+fn number(frame: &Value) -> u64 {
+    frame["data"]["params"]["n"].as_u64().unwrap_or_else(|| panic!("no record: {frame}"))
+}
+
+fn numbers(frames: &[Value]) -> Vec<u64> {
+    frames.iter().map(number).collect()
+}
+
+fn range(numbers: Range<u64>) -> Vec<u64> {
+    numbers.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_gets_what_is_new_as_it_is_kept() {
+    let world = World::start().await;
+    for (way, first) in WAYS.into_iter().zip([0, 100]) {
+        send(&world, first..first + 10).await;
+        let mut feed = Feed::open(&world, way, "").await;
+        send(&world, first + 10..first + 13).await;
+        send(&world, first + 13..first + 20).await;
+        let frames = feed.take(10).await;
+        assert_eq!(numbers(&frames), range(first + 10..first + 20), "{way:?}");
+        let kept = world.all_events().await;
+        for (frame, record) in frames.iter().zip(&kept[kept.len() - 10..]) {
+            assert_eq!(frame["stream"], "events");
+            for member in ["cursor", "at", "data"] {
+                assert_eq!(frame[member], record[member], "{way:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_lets_one_type_pass_also_behind_a_cursor() {
+    let world = World::start().await;
+    for way in WAYS {
+        let mut feed = Feed::open(&world, way, "type=a").await;
+        for n in 0..50 {
+            send_of(&world, if n % 5 == 0 { "a" } else { "b" }, n..n + 1, 0).await;
+        }
+        let frames = feed.take(10).await;
+        assert!(frames.iter().all(|frame| frame["data"]["type"] == "a"));
+        assert_eq!(numbers(&frames), [0, 5, 10, 15, 20, 25, 30, 35, 40, 45], "{way:?}");
+        let cursor = frames[3]["cursor"].as_str().expect("a cursor");
+        let mut again = Feed::open(&world, way, &format!("type=a&after={cursor}&streams=events")).await;
+        assert_eq!(numbers(&again.take(6).await), [20, 25, 30, 35, 40, 45], "{way:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_reconnections_under_writes_repeat_nothing_and_miss_nothing() {
+    let world = World::start().await;
+    let (world, total) = (&world, 10_000);
+    for way in WAYS {
+        let first = Feed::open(world, way, "").await;
+        let writing = async {
+            let mut n = 0;
+            while n < total {
+                let end = total.min(n + fastrand::u64(1..40));
+                send(world, n..end).await;
+                n = end;
+            }
+        };
+        let reading = async {
+            let (mut feed, mut seen) = (first, Vec::new());
+            for _ in 0..50 {
+                let frames = feed.take(200).await;
+                seen.extend(numbers(&frames));
+                let cursor = frames.last().and_then(|frame| frame["cursor"].as_str()).expect("a cursor");
+                feed = Feed::resume(world, way, cursor).await;
+            }
+            seen
+        };
+        let (_, seen) = tokio::join!(writing, reading);
+        assert_eq!(seen.len() as u64, total);
+        assert_eq!(seen, range(0..total), "{way:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_from_the_beginning_gets_everything_and_then_what_comes() {
+    let world = World::start().await;
+    let (world, stop) = (&world, &AtomicBool::new(false));
+    send(world, 0..3_000).await;
+    let streams = world.get("/streams").await.json();
+    let beginning = streams["items"][0]["first"].as_str().expect("a cursor");
+    let writing = async {
+        let mut n = 3_000;
+        while !stop.load(Relaxed) {
+            send(world, n..n + 10).await;
+            n += 10;
+        }
+    };
+    let reading = async {
+        for way in WAYS {
+            let mut feed = Feed::resume(world, way, beginning).await;
+            assert_eq!(numbers(&feed.take(3_200).await), range(0..3_200), "{way:?}");
+        }
+        stop.store(true, Relaxed);
+    };
+    tokio::join!(writing, reading);
+}
+
+/// The smallest backlog there may be here, and a batch that stays well below it.
+const BACKLOG: u64 = 200;
+const BATCH: u64 = 50;
+/// Enough to fill every buffer between server and reader several times over.
+const PADDING: usize = 4_000;
+const TOTAL: u64 = 6_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_is_told_exactly_what_it_missed_and_holds_up_nobody() {
+    let world = World::start_with(&format!("[http]\nlive_backlog = {BACKLOG}")).await;
+    let mut slow = Feed::open_narrow(&world).await;
+    let mut fast = Feed::open(&world, Way::Sse, "").await;
+    for start in (0..TOTAL).step_by(BATCH as usize) {
+        send_of(&world, "n", start..start + BATCH, PADDING).await;
+        // In step with the writer it is never far behind: not a frame may be missing.
+        assert_eq!(numbers(&fast.take(BATCH as usize).await), range(start..start + BATCH));
+    }
+    let (mut seen, mut missed, mut last) = (0, 0, String::new());
+    while seen + missed < TOTAL {
+        let frame = slow.next().await.expect("the feed goes on");
+        let cursor = frame["cursor"].as_str().expect("a cursor").to_owned();
+        if let Some(n) = frame["gap"].as_u64() {
+            assert_eq!(frame["stream"], "events");
+            let mut fetched = Vec::new();
+            while (fetched.len() as u64) < n {
+                let limit = (n - fetched.len() as u64).min(1_000);
+                let page =
+                    world.get(&format!("/streams/events/records?after={last}&limit={limit}")).await.json();
+                fetched.extend(numbers(page["items"].as_array().expect("items")));
+                last = page["next"].as_str().expect("a cursor").to_owned();
+            }
+            assert_eq!(fetched, range(seen + missed..seen + missed + n), "what was missed can be fetched");
+            assert_eq!(last, cursor, "and ends where the feed goes on");
+            missed += n;
+        } else {
+            assert_eq!(
+                number(&frame),
+                seen + missed,
+                "what comes is in order, and gaps say how much does not"
+            );
+            seen += 1;
+        }
+        last = cursor;
+    }
+    assert!(missed > 0, "the reader was slow, and nothing was dropped for it");
+    assert!(seen > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_whose_cursor_has_been_overtaken_by_retention_is_told() {
+    let config = "[retention.events]\nbytes = 40000\n[journal]\nretention_every = \"100ms\"";
+    let mut world = World::start_with(config).await;
+    for start in (0..200).step_by(10) {
+        let noise = || (0..900).map(|_| fastrand::alphanumeric()).collect::<String>();
+        let lines = (start..start + 10)
+            .map(|n| format!("{}\n", json!({"type": "n", "params": {"n": n, "noise": noise()}})));
+        assert_eq!(
+            world.post("/events", "application/x-ndjson", lines.collect::<String>()).await.status,
+            202
+        );
+    }
+    let first = eventually("old records are removed", async || {
+        let list = world.get("/streams").await.json();
+        let stream = &list["items"][0];
+        (stream["bytes"].as_u64()? <= 40_000).then(|| 200 - stream["records"].as_u64().expect("a count"))
+    })
+    .await;
+    world.restart().await;
+    for way in WAYS {
+        let mut feed = Feed::resume(&world, way, "cevents-5").await;
+        let gap = feed.next().await.expect("a frame");
+        assert_eq!([&gap["gap"], &gap["stream"]], [&json!(first - 5), &json!("events")], "{way:?}");
+        assert_eq!(numbers(&feed.take(3).await), range(first..first + 3), "{way:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_the_feeds_and_says_so() {
+    let mut world = World::start().await;
+    let mut feeds = Vec::new();
+    for n in 0..20 {
+        feeds.push(Feed::open(&world, WAYS[n % 2], "").await);
+    }
+    send(&world, 0..5).await;
+    world.ask_to_stop();
+    for (n, feed) in feeds.iter_mut().enumerate() {
+        assert_eq!(numbers(&feed.take(5).await), range(0..5));
+        assert!(feed.next().await.is_none(), "{:?}", WAYS[n % 2]);
+    }
+    assert!(world.end().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_who_do_not_read_do_not_hold_up_a_stop() {
+    let mut world = World::start().await;
+    let _stuck = [Feed::open(&world, Way::Sse, "").await, Feed::open_narrow(&world).await];
+    for start in (0..TOTAL).step_by(500) {
+        send_of(&world, "n", start..start + 500, PADDING).await;
+    }
+    let since = Instant::now();
+    assert!(world.terminate().await.success());
+    assert!(since.elapsed() < Duration::from_secs(20), "the stop took {:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_only_so_many_readers_at_a_time() {
+    let world = World::start_with("[http]\nlive_readers = 2").await;
+    let refused = async || {
+        let request = world.http().get(world.path("/live")).bearer_auth(world.secret_key());
+        read(request.header(ACCEPT, "text/event-stream").header("Last-Event-ID", "x"))
+            .await
+            .expect("an answer")
+    };
+    let full = async || {
+        let third = refused().await;
+        assert_eq!((third.status, &*third.code()), (503, "too_many_readers"));
+        assert_eq!(third.header("content-type"), "application/problem+json");
+        assert!(third.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+    };
+    let (one, two) = (Feed::open(&world, Way::Sse, "").await, Feed::open(&world, Way::WebSocket, "").await);
+    full().await;
+    let mut staying = Vec::new();
+    for leaving in [two, one] {
+        drop(leaving);
+        eventually("a place is free", async || {
+            // That nobody is there any more shows when something is sent to them.
+            send(&world, 0..1).await;
+            (refused().await.code() == "invalid_cursor").then_some(())
+        })
+        .await;
+        staying.push(Feed::open(&world, Way::WebSocket, "").await);
+        full().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_says_is_not_listened_to_and_a_long_speech_ends_the_feed() {
+    let world = World::start().await;
+    let Feed::WebSocket(mut talker) = Feed::open(&world, Way::WebSocket, "").await else {
+        unreachable!("it was asked for")
+    };
+    talker.send(Message::text("hello")).await.expect("it is taken");
+    talker.send(Message::Ping("are you there".into())).await.expect("it is taken");
+    send(&world, 0..1).await;
+    // Whichever comes first, both come.
+    let (mut pong, mut frame) = (false, false);
+    while !(pong && frame) {
+        let next = talker.next().await.expect("the feed goes on").expect("it holds");
+        pong |= next.is_pong();
+        frame |= next.is_text();
+    }
+    let speech = talker.send(Message::text("x".repeat(1 << 20))).await;
+    let ended = async {
+        while let Some(Ok(message)) = talker.next().await {
+            assert!(!message.is_text());
+        }
+    };
+    assert!(speech.is_err() || tokio::time::timeout(angarium_suite::GUARD, ended).await.is_ok());
+    assert_eq!(world.open("/health/live").await.status, 200);
+}

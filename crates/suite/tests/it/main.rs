@@ -1,0 +1,16 @@
+//! The product from outside: the real binary, over HTTP, WebSocket, a browser and the command line.
+
+mod backup;
+mod bad_input;
+mod browser;
+mod crash;
+mod disk;
+mod fault;
+mod lines;
+mod live;
+mod main_job;
+mod operations;
+mod streams;
+mod tracking;
+mod wire;
+mod writers;

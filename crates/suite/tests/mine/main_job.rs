@@ -1,0 +1,1 @@
+../it/main_job.rs
