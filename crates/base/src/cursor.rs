@@ -51,7 +51,8 @@ impl Cursor {
     /// # Errors
     /// `invalid_cursor` for anything that [`Cursor::encode`] did not make.
     pub fn decode(text: &str) -> Result<Cursor> {
-        let bad = || INVALID_CURSOR.err("this is not a cursor; use one that a list, a stream or the feed gave out");
+        let bad =
+            || INVALID_CURSOR.err("this is not a cursor; use one that a list, a stream or the feed gave out");
         let body = text.strip_prefix('c').ok_or_else(bad)?;
         let parts: Vec<&str> = body.split('-').collect();
         if !parts.len().is_multiple_of(2) || parts.len() > 32 {
@@ -61,7 +62,8 @@ impl Cursor {
         for pair in parts.chunks(2) {
             let named = !pair[0].is_empty() && pair[0].bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
             let digits = pair[1].bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-            let next = u64::from_str_radix(pair[1], 36).ok().filter(|next| digits && *next <= i64::MAX as u64);
+            let next =
+                u64::from_str_radix(pair[1], 36).ok().filter(|next| digits && *next <= i64::MAX as u64);
             match (named, next) {
                 (true, Some(next)) => cursor.set(pair[0], next),
                 _ => return Err(bad()),
@@ -101,7 +103,19 @@ mod tests {
 
     #[test]
     fn what_was_never_given_out_is_refused() {
-        for text in ["", "c", "x", "cevents", "cevents-", "cevents-zzzzzzzzzzzzzzzz", "cE-1", "cevents-1-", "cevents-+1", "cevents-A", "%00"] {
+        for text in [
+            "",
+            "c",
+            "x",
+            "cevents",
+            "cevents-",
+            "cevents-zzzzzzzzzzzzzzzz",
+            "cE-1",
+            "cevents-1-",
+            "cevents-+1",
+            "cevents-A",
+            "%00",
+        ] {
             assert_eq!(Cursor::decode(text).unwrap_err().code().name, "invalid_cursor", "{text}");
         }
     }

@@ -16,8 +16,11 @@ pub fn format(at: Millis) -> String {
 
 /// Appends what [`format`] returns.
 pub fn push(out: &mut String, at: Millis) {
-    let at = Timestamp::from_millisecond(at)
-        .unwrap_or(if at < 0 { Timestamp::UNIX_EPOCH } else { Timestamp::MAX });
+    let at = Timestamp::from_millisecond(at).unwrap_or(if at < 0 {
+        Timestamp::UNIX_EPOCH
+    } else {
+        Timestamp::MAX
+    });
     // Printing into a String cannot fail.
     let _ = PRINTER.print_timestamp(&at, out);
 }

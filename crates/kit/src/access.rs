@@ -8,9 +8,7 @@
 //! loads it at the start and keeps it current.
 
 use crate::{Kit, http::Problem};
-use angarium_base::{
-    AppId, Error, KeyId, Result, clock::Millis, error::NOT_FOUND, secret,
-};
+use angarium_base::{AppId, Error, KeyId, Result, clock::Millis, error::NOT_FOUND, secret};
 use axum::extract::{FromRequestParts, Path};
 use base64::Engine as _;
 use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
@@ -99,7 +97,8 @@ struct Entries {
 impl Directory {
     /// Takes in what the store holds, in place of what was there. The first app is the default one.
     pub fn replace(&self, apps: Vec<App>, keys: Vec<([u8; 32], Key)>) {
-        let mut entries = Entries { default_app: apps.first().map(|app| app.id.clone()), ..Entries::default() };
+        let mut entries =
+            Entries { default_app: apps.first().map(|app| app.id.clone()), ..Entries::default() };
         for app in apps {
             entries.by_bundle_id.insert(app.bundle_id.clone(), app.id.clone());
             entries.apps.insert(app.id.clone(), Arc::new(app));
@@ -248,7 +247,8 @@ pub fn presented(headers: &HeaderMap, basic: bool) -> Result<Option<String>> {
         return Ok(Some(rest.trim().to_owned()));
     }
     if basic && scheme.eq_ignore_ascii_case("basic") {
-        let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim()).map_err(|_| unreadable())?;
+        let decoded =
+            base64::engine::general_purpose::STANDARD.decode(rest.trim()).map_err(|_| unreadable())?;
         let pair = String::from_utf8(decoded).map_err(|_| unreadable())?;
         return Ok(pair.split(':').next().map(str::to_owned));
     }

@@ -61,8 +61,13 @@ impl std::ops::Deref for Kit {
 pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A route that is tried before the router, because a router's boxes cost as much as the whole of its work.
-/// Gives the request back if it is not its own; the same route is in the router too.
-pub type Direct = Arc<dyn Fn(&Kit, Request) -> Result<Answering, Request> + Send + Sync>;
+/// The same route is in the router too.
+#[derive(Clone)]
+pub struct Direct {
+    /// Whether this request is the route's own.
+    pub takes: fn(&Request) -> bool,
+    pub answer: Arc<dyn Fn(Kit, Request) -> Answering + Send + Sync>,
+}
 
 /// A response on its way.
 pub type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;

@@ -68,17 +68,37 @@ impl Metrics {
     fn register(&self) -> Registry {
         let mut r = Registry::with_prefix("angarium");
         r.register("http_requests", "Requests answered", self.requests.clone());
-        r.register("http_request_seconds", "Time from the headers to the answer", self.request_seconds.clone());
+        r.register(
+            "http_request_seconds",
+            "Time from the headers to the answer",
+            self.request_seconds.clone(),
+        );
         r.register("http_requests_in_flight", "Requests being answered", self.requests_in_flight.clone());
         r.register("http_connections", "Open connections", self.connections.clone());
-        r.register("http_connections_refused", "Connections refused for being too many", self.connections_refused.clone());
+        r.register(
+            "http_connections_refused",
+            "Connections refused for being too many",
+            self.connections_refused.clone(),
+        );
         r.register("events_accepted", "Events made durable", self.events_accepted.clone());
-        r.register("events_duplicate", "Events whose id was seen within the window", self.events_duplicate.clone());
+        r.register(
+            "events_duplicate",
+            "Events whose id was seen within the window",
+            self.events_duplicate.clone(),
+        );
         r.register("events_rejected", "Events refused, by error code", self.events_rejected.clone());
-        r.register("pixel_refused", "Tracking calls that got the image and were refused", self.pixel_refused.clone());
+        r.register(
+            "pixel_refused",
+            "Tracking calls that got the image and were refused",
+            self.pixel_refused.clone(),
+        );
         r.register("live_readers", "Readers of the live feed", self.live_readers.clone());
         r.register("live_frames", "Frames sent to readers of the live feed", self.live_frames.clone());
-        r.register("live_skipped", "Records that slow readers of the live feed were not sent", self.live_skipped.clone());
+        r.register(
+            "live_skipped",
+            "Records that slow readers of the live feed were not sent",
+            self.live_skipped.clone(),
+        );
         r
     }
 

@@ -53,7 +53,9 @@ pub async fn find_stream(kit: &Kit, app: &App, name: &str) -> Result<Stream> {
         return kit.journal.stream(&app.id, name).await;
     }
     let found = kit.journal.find_stream(&app.id, name).await?;
-    found.ok_or_else(|| NOT_FOUND.err(format!("there is no such stream; there are: {}", kit.streams.join(", "))))
+    found.ok_or_else(|| {
+        NOT_FOUND.err(format!("there is no such stream; there are: {}", kit.streams.join(", ")))
+    })
 }
 
 /// The offset that `cursor` names in `stream`.

@@ -6,7 +6,13 @@ use angarium_base::{
     error::{INVALID_CURSOR, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE},
     json::escape_into,
 };
-use angarium_kit::{Kit, access::Allowed, grants, http::{Answer, Params}, records};
+use angarium_kit::{
+    Kit,
+    access::Allowed,
+    grants,
+    http::{Answer, Params},
+    records,
+};
 use axum::{
     Router,
     body::Body,
@@ -57,7 +63,9 @@ async fn follow_feed(
     let mut streams = Vec::new();
     for name in params.get("streams").unwrap_or("events").split(',') {
         if streams.len() == MAX_STREAMS {
-            return Err(INVALID_PARAMETER.err(format!("`streams` names at most {MAX_STREAMS} streams")).into());
+            return Err(INVALID_PARAMETER
+                .err(format!("`streams` names at most {MAX_STREAMS} streams"))
+                .into());
         }
         streams.push(records::find_stream(&kit, &allowed.app, name.trim()).await?);
     }
@@ -106,7 +114,9 @@ impl Seat {
     fn take(kit: &Kit) -> Result<Seat> {
         let seat = Seat(kit.clone());
         if kit.metrics.live_readers.inc() >= kit.limits.live_readers as i64 {
-            return Err(TOO_MANY_READERS.err("the server has as many live readers as it takes").with_retry_after_s(5));
+            return Err(TOO_MANY_READERS
+                .err("the server has as many live readers as it takes")
+                .with_retry_after_s(5));
         }
         Ok(seat)
     }
@@ -220,7 +230,8 @@ async fn serve_socket(kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocke
         }
     }
     // The client resumes from its cursor.
-    let going = CloseFrame { code: close_code::AWAY, reason: Utf8Bytes::from_static("the server is going away") };
+    let going =
+        CloseFrame { code: close_code::AWAY, reason: Utf8Bytes::from_static("the server is going away") };
     let _ = tokio::time::timeout(Duration::from_secs(1), to.send(Message::Close(Some(going)))).await;
     drop(seat);
 }

@@ -14,7 +14,9 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 pub fn routes() -> Router<Kit> {
-    Router::new().route("/kafidx", get(show_page)).route("/", get(|| async { Redirect::temporary("/kafidx") }))
+    Router::new()
+        .route("/kafidx", get(show_page))
+        .route("/", get(|| async { Redirect::temporary("/kafidx") }))
 }
 
 async fn show_page() -> Response {

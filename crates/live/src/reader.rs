@@ -81,9 +81,10 @@ impl Reader {
             }
             if self.followed.iter().all(|followed| followed.next >= *followed.head.borrow()) {
                 let waits = self.followed.iter_mut().map(|followed| Box::pin(followed.head.changed()));
-                select_all(waits).await.0.map_err(|_| {
-                    angarium_base::error::UNAVAILABLE.err("the server is stopping")
-                })?;
+                select_all(waits)
+                    .await
+                    .0
+                    .map_err(|_| angarium_base::error::UNAVAILABLE.err("the server is stopping"))?;
             }
         }
     }

@@ -33,7 +33,10 @@ pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
         .fold(own, |router, slice| router.merge(slice.routes))
         .fallback(|| async { Problem::from(NOT_FOUND.err("there is no such path")) })
         .method_not_allowed_fallback(|| async {
-            Problem::from(METHOD_NOT_ALLOWED.err("this path does not take this method; the Allow header names those it does"))
+            Problem::from(
+                METHOD_NOT_ALLOWED
+                    .err("this path does not take this method; the Allow header names those it does"),
+            )
         })
         .layer(from_fn_with_state(kit.clone(), around))
         .with_state(kit)
@@ -124,21 +127,37 @@ async fn show_metrics(State(kit): State<Kit>) -> Response {
         ("journal_stored_bytes", "Bytes of batches as stored", "counter", journal.stored_bytes),
         ("journal_remembered_ids", "Record ids that are remembered", "gauge", journal.remembered_ids),
         ("store_healthy", "1 when commits succeed", "gauge", u64::from(health.healthy)),
-        ("store_commit_age_milliseconds", "Since something last reached the disk", "gauge", health.commit_age_ms as u64),
+        (
+            "store_commit_age_milliseconds",
+            "Since something last reached the disk",
+            "gauge",
+            health.commit_age_ms as u64,
+        ),
     ] {
         let suffix = if kind == "counter" { "_total" } else { "" };
         // Writing into a String cannot fail.
-        let _ = write!(out, "# HELP angarium_{name} {help}.\n# TYPE angarium_{name} {kind}\nangarium_{name}{suffix} {value}\n");
+        let _ = write!(
+            out,
+            "# HELP angarium_{name} {help}.\n# TYPE angarium_{name} {kind}\nangarium_{name}{suffix} {value}\n"
+        );
     }
     out.push_str("# EOF\n");
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], out).into_response()
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], out)
+        .into_response()
 }
 
 /// Where the `type` of a problem points to.
 async fn show_errors() -> Html<String> {
-    let mut out = String::from("<!doctype html><meta charset=utf-8><title>Angarium errors</title><h1>Errors</h1><dl>");
+    let mut out =
+        String::from("<!doctype html><meta charset=utf-8><title>Angarium errors</title><h1>Errors</h1><dl>");
     for code in slices::codes() {
-        let _ = write!(out, "<dt id={0}><code>{0}</code> ({1})<dd>{2}", code.name, code.kind.status(), code.doc.trim());
+        let _ = write!(
+            out,
+            "<dt id={0}><code>{0}</code> ({1})<dd>{2}",
+            code.name,
+            code.kind.status(),
+            code.doc.trim()
+        );
     }
     Html(out)
 }

@@ -119,7 +119,7 @@ impl From<Span> for String {
     fn from(span: Span) -> String {
         let ms = span.0.as_millis();
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        let fitting = units.iter().find(|(unit, _)| ms >= *unit && ms % unit == 0);
+        let fitting = units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit));
         fitting.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
     }
 }
@@ -169,7 +169,11 @@ impl Default for Http {
 
 impl Default for Journal {
     fn default() -> Self {
-        Journal { dedupe_window: seconds(7 * 86_400), dedupe_max_ids: 10_000_000, retention_every: seconds(30) }
+        Journal {
+            dedupe_window: seconds(7 * 86_400),
+            dedupe_max_ids: 10_000_000,
+            retention_every: seconds(30),
+        }
     }
 }
 
@@ -244,7 +248,9 @@ impl Config {
             }
         }
         if self.http.event_bytes > self.http.body_bytes || self.http.body_bytes > self.http.bodies_bytes {
-            return Err(invalid("http.event_bytes, http.body_bytes and http.bodies_bytes rise in this order"));
+            return Err(invalid(
+                "http.event_bytes, http.body_bytes and http.bodies_bytes rise in this order",
+            ));
         }
         angarium_tracking::enrich::TrustedProxies::parse(&self.http.trusted_proxies)
             .map_err(|e| invalid(format!("http.trusted_proxies: {}", e.message())))?;
@@ -304,7 +310,8 @@ mod tests {
     #[test]
     fn variables_win_over_the_file_and_the_file_over_defaults() {
         let file = "data_dir = \"/d\"\n[http]\nbody_bytes = 4096\nevent_bytes = 1024\n[retention.events]\nage = \"30d\"";
-        let config = with(file, &[("ANGARIUM_HTTP__BODY_BYTES", "8192"), ("ANGARIUM_DATA_DIR", "/e")]).unwrap();
+        let config =
+            with(file, &[("ANGARIUM_HTTP__BODY_BYTES", "8192"), ("ANGARIUM_DATA_DIR", "/e")]).unwrap();
         assert_eq!((config.http.body_bytes, config.http.event_bytes), (8192, 1024));
         assert_eq!(config.data_dir, PathBuf::from("/e"));
         assert_eq!(config.retention["events"].age, Some(seconds(30 * 86_400)));

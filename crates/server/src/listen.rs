@@ -101,11 +101,8 @@ fn service(
     hyper::service::service_fn(move |request: http::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        for direct in &*routes.direct {
-            match direct(&kit, request) {
-                Ok(answering) => return Either::Left(answering.map(Ok)),
-                Err(other) => request = other,
-            }
+        if let Some(direct) = routes.direct.iter().find(|direct| (direct.takes)(&request)) {
+            return Either::Left((direct.answer)(kit.clone(), request).map(Ok));
         }
         Either::Right(routes.router.clone().oneshot(request))
     })

@@ -30,7 +30,8 @@ pub async fn run(
     stop: CancellationToken,
     announce: impl FnOnce(Ready) -> Result<()>,
 ) -> Result<()> {
-    let address = listener.local_addr().or_error(crate::config::INVALID_CONFIG, "the listener has no address")?;
+    let address =
+        listener.local_addr().or_error(crate::config::INVALID_CONFIG, "the listener has no address")?;
     let mut slices = slices::all(&config)?;
     let streams = slices.iter().flat_map(|slice| slice.streams).copied().collect();
     let Opened { kit, first } = open(&config, streams, address, stop.clone(), Clock::system()).await?;
@@ -60,8 +61,14 @@ pub async fn run(
 /// Keeps the keys of the first start where only the data directory's owner can read them.
 fn write_first_start(dir: &Path, first: &FirstStart) -> Result<()> {
     use std::{io::Write, os::unix::fs::OpenOptionsExt};
-    let text = serde_json::to_string_pretty(first).or_error(angarium_base::error::INTERNAL, "the keys cannot be written")?;
-    let file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(dir.join("first-start.json"));
+    let text = serde_json::to_string_pretty(first)
+        .or_error(angarium_base::error::INTERNAL, "the keys cannot be written")?;
+    let file = std::fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(dir.join("first-start.json"));
     file.and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         file.sync_all()

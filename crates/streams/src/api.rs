@@ -175,7 +175,9 @@ async fn find<G: Grant>(kit: &Kit, allowed: &Allowed<G>, name: &str) -> Result<S
 fn bounded_wait(kit: &Kit, wait: Duration) -> Result<Duration> {
     let most = kit.limits.wait;
     if wait > most {
-        return Err(INVALID_PARAMETER.err(format!("`wait` is at most {} s; poll again after it", most.as_secs())));
+        return Err(
+            INVALID_PARAMETER.err(format!("`wait` is at most {} s; poll again after it", most.as_secs()))
+        );
     }
     Ok(wait)
 }
@@ -232,7 +234,9 @@ async fn poll_group(
     let polling = kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, wait);
     let handed = match kit.stop.run_until_cancelled(polling).await {
         Some(handed) => handed?,
-        None => kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, Duration::ZERO).await?,
+        None => {
+            kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, Duration::ZERO).await?
+        }
     };
     let mut body = String::with_capacity(1 << 16);
     body.push('{');

@@ -26,9 +26,7 @@ grants! {
 }
 
 pub fn routes() -> Router<Kit> {
-    Router::new()
-        .route("/v1/apps", get(list_apps))
-        .route("/v1/apps/{app}", get(show_app).patch(change_app))
+    Router::new().route("/v1/apps", get(list_apps)).route("/v1/apps/{app}", get(show_app).patch(change_app))
 }
 
 #[derive(Serialize)]
@@ -86,14 +84,18 @@ async fn change_app(
     let (parts, body) = request.into_parts();
     let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
     let patch: AppPatch = serde_json::from_slice(&held.bytes).map_err(|e| {
-        MALFORMED_BODY.err(format!("the body cannot be read: {e}; it may have `name` and `truncate_addresses`"))
+        MALFORMED_BODY
+            .err(format!("the body cannot be read: {e}; it may have `name` and `truncate_addresses`"))
     })?;
     if let Some(name) = &patch.name
         && !(1..=255).contains(&name.chars().count())
     {
         let detail = "a name has 1 to 255 characters".to_owned();
         let fault = Fault { pointer: "/name".into(), code: "invalid_name", detail };
-        return Err(INVALID_PARAMETER.err("the app cannot be changed like this").with_faults(vec![fault]).into());
+        return Err(INVALID_PARAMETER
+            .err("the app cannot be changed like this")
+            .with_faults(vec![fault])
+            .into());
     }
     let id = allowed.app_id().clone();
     let changed = kit

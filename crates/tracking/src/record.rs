@@ -114,7 +114,14 @@ impl<'a> Recorder<'a> {
         bytes: usize,
     ) -> Recorder<'a> {
         debug_assert_eq!(stream.name(), EVENTS);
-        Recorder { tracker, journal, stream, origin, batch: Batch::with_capacity(bytes), scratch: String::new() }
+        Recorder {
+            tracker,
+            journal,
+            stream,
+            origin,
+            batch: Batch::with_capacity(bytes),
+            scratch: String::new(),
+        }
     }
 
     /// Adds an event; `query` is the query string it came as, if it did.
@@ -153,7 +160,13 @@ impl<'a> Recorder<'a> {
         out.push_str(",\"meta\":");
         self.origin.push_meta(&mut out, self.tracker, event);
         out.push('}');
-        self.journal.add(&mut self.batch, self.stream, &event.event_type, event.id.as_deref(), out.as_bytes());
+        self.journal.add(
+            &mut self.batch,
+            self.stream,
+            &event.event_type,
+            event.id.as_deref(),
+            out.as_bytes(),
+        );
         self.scratch = out;
     }
 }
@@ -172,7 +185,9 @@ mod tests {
 
     #[test]
     fn a_host_is_named_without_its_port() {
-        for (header, host) in [("a.example:8080", "a.example"), ("10.0.0.1", "10.0.0.1"), ("[::1]:80", "::1"), ("", "")] {
+        for (header, host) in
+            [("a.example:8080", "a.example"), ("10.0.0.1", "10.0.0.1"), ("[::1]:80", "::1"), ("", "")]
+        {
             assert_eq!(host_name(header), host);
         }
     }

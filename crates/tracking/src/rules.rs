@@ -105,7 +105,11 @@ fn take_member<'a>(
         "at" => {
             let text = text(key, &value)?;
             let at = time::parse(&text).ok_or_else(|| {
-                fault("/at", "invalid_instant", "`at` is an RFC 3339 instant such as 2026-01-31T12:00:00.000Z")
+                fault(
+                    "/at",
+                    "invalid_instant",
+                    "`at` is an RFC 3339 instant such as 2026-01-31T12:00:00.000Z",
+                )
             })?;
             event.at = Some(at);
         }
@@ -117,13 +121,18 @@ fn take_member<'a>(
         }
         "ip" => {
             let text = text(key, &value)?;
-            let ip = text.parse().map_err(|_| fault("/ip", "invalid_ip", "`ip` is an IPv4 or IPv6 address"))?;
+            let ip =
+                text.parse().map_err(|_| fault("/ip", "invalid_ip", "`ip` is an IPv4 or IPv6 address"))?;
             event.ip = Some(ip);
         }
         "user_agent" => {
             let text = text(key, &value)?;
             if text.len() > USER_AGENT_MAX_BYTES {
-                return Err(fault("/user_agent", "too_long", format!("`user_agent` may have {USER_AGENT_MAX_BYTES} bytes")));
+                return Err(fault(
+                    "/user_agent",
+                    "too_long",
+                    format!("`user_agent` may have {USER_AGENT_MAX_BYTES} bytes"),
+                ));
             }
             event.user_agent = Some(text);
         }
@@ -146,7 +155,9 @@ pub fn check_type(text: &str) -> Result<(), String> {
     }
     match text.chars().position(|c| c.is_whitespace() || c.is_control()) {
         None => Ok(()),
-        Some(at) => Err(format!("a type has no white space and no control characters; character {} is one", at + 1)),
+        Some(at) => {
+            Err(format!("a type has no white space and no control characters; character {} is one", at + 1))
+        }
     }
 }
 

@@ -1,3 +1,5 @@
+//! What the checker takes and refuses, against tables and against serde_json.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value;

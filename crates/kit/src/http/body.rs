@@ -61,9 +61,10 @@ impl Content {
         match text.as_str() {
             "" => Content::Unnamed,
             "application/json" | "text/json" | "text/plain" => Content::Json,
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
-                Content::NdJson
-            }
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonlines" => Content::NdJson,
             "application/x-www-form-urlencoded" => Content::Form,
             other if other.starts_with("application/") && other.ends_with("+json") => Content::Json,
             _ => Content::Other,
@@ -161,7 +162,8 @@ async fn collect(mut body: Body, room: &mut Room<'_>) -> Result<Bytes> {
             REQUEST_TIMEOUT.err("the body did not arrive in time; send it faster, or in smaller pieces")
         })?;
         let Some(frame) = frame else { break };
-        let frame = frame.map_err(|e| MALFORMED_BODY.err("the body ended before it was complete").with_source(e))?;
+        let frame =
+            frame.map_err(|e| MALFORMED_BODY.err("the body ended before it was complete").with_source(e))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.is_empty() {
             first = data;

@@ -54,8 +54,11 @@ pub async fn attend<F: Future<Output = Response>>(
     finish(&mut response, &id, echoed);
     let elapsed = started.elapsed();
     kit.metrics.request_seconds.observe(elapsed.as_secs_f64());
-    let label =
-        Route { method: method.as_str().to_owned(), route: route.to_owned(), status: response.status().as_u16() };
+    let label = Route {
+        method: method.as_str().to_owned(),
+        route: route.to_owned(),
+        status: response.status().as_u16(),
+    };
     kit.metrics.requests.get_or_create(&label).inc();
     tracing::debug!(%id, %method, route, status = label.status, us = elapsed.as_micros() as u64, "answered");
     response

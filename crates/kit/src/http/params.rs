@@ -70,9 +70,9 @@ impl Params {
     /// An instant, RFC 3339.
     pub fn instant(&self, name: &str) -> Result<Option<Millis>> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        time::parse(text)
-            .map(Some)
-            .ok_or_else(|| INVALID_PARAMETER.err(format!("`{name}` is an RFC 3339 instant such as 2026-01-31T12:00:00Z")))
+        time::parse(text).map(Some).ok_or_else(|| {
+            INVALID_PARAMETER.err(format!("`{name}` is an RFC 3339 instant such as 2026-01-31T12:00:00Z"))
+        })
     }
 
     /// `true` or `false`; a bare name is true.
@@ -116,7 +116,10 @@ fn decode(text: &str) -> Result<Cow<'_, str>> {
                 let digit = |b: Option<u8>| b.and_then(|b| (b as char).to_digit(16));
                 match (digit(bytes.next()), digit(bytes.next())) {
                     (Some(high), Some(low)) => out.push((high * 16 + low) as u8),
-                    _ => return Err(INVALID_PARAMETER.err("the query has a `%` that two hexadecimal digits do not follow")),
+                    _ => {
+                        return Err(INVALID_PARAMETER
+                            .err("the query has a `%` that two hexadecimal digits do not follow"));
+                    }
                 }
             }
             other => out.push(other),

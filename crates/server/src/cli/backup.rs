@@ -80,10 +80,15 @@ fn tell(done: &str, place: &std::path::Path, report: &Report, aside: Option<Path
             .iter()
             .map(|(name, rows, sha256)| json!({ "name": name, "rows": rows, "sha256": sha256 }))
             .collect();
-        json!({ "file": place, "bytes": report.bytes, "rows": rows, "tables": tables, "moved_aside": aside }).to_string()
+        json!({ "file": place, "bytes": report.bytes, "rows": rows, "tables": tables, "moved_aside": aside })
+            .to_string()
     } else {
         let tables = report.tables.len();
-        format!("{done}: {} ({rows} rows of {tables} tables, {} bytes; counts and checksums agree)", place.display(), report.bytes)
+        format!(
+            "{done}: {} ({rows} rows of {tables} tables, {} bytes; counts and checksums agree)",
+            place.display(),
+            report.bytes
+        )
     };
     Ok(say(&text)?)
 }

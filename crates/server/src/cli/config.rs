@@ -36,7 +36,8 @@ pub fn run(args: ConfigArgs) -> Result {
         Action::Check(args) => {
             let config = load(args.config.as_deref())?;
             if let Some(file) = &config.tracking.geoip {
-                angarium_tracking::enrich::Geo::open(Some(file)).map_err(|error| config.about_geoip(error))?;
+                angarium_tracking::enrich::Geo::open(Some(file))
+                    .map_err(|error| config.about_geoip(error))?;
             }
             say(if args.json { "{\"valid\":true}" } else { "the configuration is valid" })?;
         }
@@ -53,8 +54,9 @@ pub fn run(args: ConfigArgs) -> Result {
 /// The configuration of this process: defaults, the file, the environment.
 pub fn load(file: Option<&Path>) -> Result<Config> {
     let text = match file {
-        Some(file) => std::fs::read_to_string(file)
-            .map_err(|e| Failure::usage(format!("the configuration file {} cannot be read: {e}", file.display())))?,
+        Some(file) => std::fs::read_to_string(file).map_err(|e| {
+            Failure::usage(format!("the configuration file {} cannot be read: {e}", file.display()))
+        })?,
         None => String::new(),
     };
     Ok(config::load(&text, config::environment())?)

@@ -66,7 +66,11 @@ pub async fn run(args: DoctorArgs) -> Result {
             say(&format!("{} {part}: {says}", if *well { "ok  " } else { "FAIL" }))?;
         }
     }
-    if ill == 0 { Ok(()) } else { Err(Failure::new(format!("{ill} of {} checks found something wrong", findings.len()))) }
+    if ill == 0 {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("{ill} of {} checks found something wrong", findings.len())))
+    }
 }
 
 fn look_at_geoip(config: &Config) -> Finding {
@@ -81,17 +85,34 @@ fn look_at_geoip(config: &Config) -> Finding {
 
 fn look_at_data_dir(dir: &Path) -> Vec<Finding> {
     if !dir.exists() {
-        return vec![well("data directory", format!("{} is not there yet; the first start makes it", dir.display()))];
+        return vec![well(
+            "data directory",
+            format!("{} is not there yet; the first start makes it", dir.display()),
+        )];
     }
-    let mut findings = vec![match File::open(dir.join(angarium_db::sqlite::LOCK)).map(|lock| lock.try_lock_shared()) {
+    let mut findings = vec![match File::open(dir.join(angarium_db::sqlite::LOCK))
+        .map(|lock| lock.try_lock_shared())
+    {
         Ok(Ok(())) => well("data directory", format!("{} is not in use by a server", dir.display())),
         Ok(Err(_)) => well("data directory", format!("a server runs on {}", dir.display())),
-        Err(_) => ill("data directory", format!("{} is not a data directory: it has no lock file; is --data-dir right?", dir.display())),
+        Err(_) => ill(
+            "data directory",
+            format!("{} is not a data directory: it has no lock file; is --data-dir right?", dir.display()),
+        ),
     }];
     findings.push(match time_a_sync(dir) {
-        Ok(took) if took > SLOW_SYNC => ill("disk", format!("one sync takes {} ms: every acknowledgement waits for one; use a faster disk", took.as_millis())),
+        Ok(took) if took > SLOW_SYNC => ill(
+            "disk",
+            format!(
+                "one sync takes {} ms: every acknowledgement waits for one; use a faster disk",
+                took.as_millis()
+            ),
+        ),
         Ok(took) => well("disk", format!("one sync takes {} µs", took.as_micros())),
-        Err(error) => ill("disk", format!("nothing can be written to {}: {error}; check free space and rights", dir.display())),
+        Err(error) => ill(
+            "disk",
+            format!("nothing can be written to {}: {error}; check free space and rights", dir.display()),
+        ),
     });
     findings
 }
@@ -123,7 +144,10 @@ async fn look_at_server(connection: &ConnectionArgs) -> Vec<Finding> {
     let health = match client.health().await {
         Ok(health) => health,
         Err(error) => {
-            return vec![ill("server", format!("{} does not answer: {error}; is it running, and is --url right?", connection.url))];
+            return vec![ill(
+                "server",
+                format!("{} does not answer: {error}; is it running, and is --url right?", connection.url),
+            )];
         }
     };
     let mut findings = vec![if health.ready {

@@ -55,9 +55,7 @@ enum Command {
     /// Measure this machine: durable ingestion beside a bare handler and beside the disk
     Bench(bench::BenchArgs),
     /// Print a completion script for a shell
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Write the generated documentation
     #[command(hide = true)]
     Generate(generate::GenerateArgs),

@@ -39,7 +39,10 @@ pub async fn run(args: ServeArgs) -> Result {
     config.tracking.geoip = args.geoip.or(config.tracking.geoip);
     start_log(&config.log);
     let listener = TcpListener::bind(config.http.listen).await.map_err(|e| {
-        Failure::new(format!("{} cannot be listened on: {e}; choose another with --listen", config.http.listen))
+        Failure::new(format!(
+            "{} cannot be listened on: {e}; choose another with --listen",
+            config.http.listen
+        ))
     })?;
     let stop = stop_on_signals()?;
     warn_of_open_doors(&config);
@@ -68,7 +71,11 @@ fn url(ready: &Ready) -> String {
     // Nobody can visit 0.0.0.0; this machine is what it means here.
     let mut address = ready.address;
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     format!("http://{address}")
 }
@@ -82,7 +89,11 @@ fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
     let url = url(ready);
     let keys = data_dir.join("first-start.json");
     let Some(first) = &ready.first else {
-        return format!("Angarium {} is ready at {url}\n  the keys of the first start are in {}", env!("CARGO_PKG_VERSION"), keys.display());
+        return format!(
+            "Angarium {} is ready at {url}\n  the keys of the first start are in {}",
+            env!("CARGO_PKG_VERSION"),
+            keys.display()
+        );
     };
     format!(
         "Angarium {version} is ready at {url}\n\n  \

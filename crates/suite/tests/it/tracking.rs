@@ -1,12 +1,19 @@
 //! Tracking: what is sent is kept once, intact, in order, with what is known of its sender.
 
 use crate::bad_input::packed::{gzip, zstd};
-use angarium_suite::{Reply, World, caller::read};
+use angarium_suite::{GUARD, Reply, World, angarium, caller::read};
 use futures_util::future::join_all;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
@@ -300,6 +307,39 @@ async fn an_app_is_found_by_its_bundle_id_too() {
     assert_eq!(numbers(&kept(&world).await), [0]);
 }
 
+/// A server that is open to the network, its URL and its write key; killed when dropped.
+async fn public_server(world: &World, name: &str, config: &str) -> (Child, String, String) {
+    let (file, data) = (world.temp_dir().join(format!("{name}.toml")), world.temp_dir().join(name));
+    std::fs::write(&file, config).expect("the folder can be written to");
+    let mut command = angarium(&["serve", "--json", "--listen", "0.0.0.0:0"]);
+    command.arg("--config").arg(file).arg("--data-dir").arg(data);
+    let mut command = Command::from(command);
+    let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("it starts");
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().expect("it was piped"));
+    let read = tokio::time::timeout(GUARD, stdout.read_line(&mut line)).await;
+    read.expect("it becomes ready").expect("it says so");
+    let ready: Value = serde_json::from_str(&line).expect("JSON");
+    let text = |member: &str| ready[member].as_str().expect("it says so").to_owned();
+    (child, text("url"), text("write_key"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_tracks_without_a_key_on_an_open_address_unless_config_says_so() {
+    let world = World::start().await;
+    let call =
+        async |url: String| read(world.http().get(url).header(ACCEPT, "*/*")).await.expect("an answer");
+    let (_closed, url, key) = public_server(&world, "closed", "").await;
+    let refused = call(format!("{url}/t/open")).await;
+    assert_eq!((refused.status, &*refused.code()), (401, "unauthenticated"));
+    assert!(refused.json()["detail"].as_str().is_some_and(|detail| detail.contains("write_key")));
+    let form = world.http().post(format!("{url}/t/open")).header(CONTENT_TYPE, FORM).body("a=1");
+    assert_eq!(read(form).await.expect("an answer").status, 401);
+    assert_eq!(call(format!("{url}/t/open?write_key={key}")).await.status, 204);
+    let (_open, url, _) = public_server(&world, "open", "[compat]\nanonymous = [\"t\"]").await;
+    assert_eq!(call(format!("{url}/t/open")).await.status, 204);
+}
+
 const FIREFOX: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.13; rv:56.0) Gecko/20100101 Firefox/56.0";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,9 +362,7 @@ async fn an_event_carries_what_its_request_says_of_the_sender() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_secret_key_may_speak_for_others() {
     let world = World::start().await;
-    let event = |member: &str, value: &str| {
-        json!({"type": "for others", member: value}).to_string().replace("for others", "o")
-    };
+    let event = |member: &str, value: &str| json!({"type": "o", member: value}).to_string();
     let with_key = async |key: &str, body: String| {
         read(world.http().post(world.path("/events")).bearer_auth(key).body(body)).await.expect("an answer")
     };

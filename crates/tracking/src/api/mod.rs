@@ -4,10 +4,10 @@ mod list;
 mod pixel;
 mod track;
 
+use crate::Tracker;
 use angarium_base::{AppId, Result};
 use angarium_journal::{Journal, Stream};
-use crate::Tracker;
-use angarium_kit::{Direct, Kit, grants, http::attend};
+use angarium_kit::{Answering, Direct, Kit, grants, http::attend};
 use axum::{
     Router,
     extract::Request,
@@ -33,16 +33,26 @@ pub fn routes() -> Router<Kit> {
 
 /// `POST /v1/apps/{app}/events` past the router: the one route that takes a hundred thousand requests a second.
 pub fn direct(tracker: Arc<Tracker>) -> Direct {
-    Arc::new(move |kit, request| {
-        let app = request.uri().path().strip_prefix("/v1/apps/").and_then(|rest| rest.strip_suffix("/events"));
-        let app = app.filter(|app| *request.method() == Method::POST && !app.contains(['/', '%']));
-        let Some(app) = app.map(str::to_owned) else { return Err(request) };
-        let (kit, tracker) = (kit.clone(), tracker.clone());
-        Ok(Box::pin(async move {
-            let answer = async |request: Request| track::track(&kit, &tracker, &app, request).await.into_response();
+    let answer = move |kit: Kit, request: Request| -> Answering {
+        let tracker = tracker.clone();
+        Box::pin(async move {
+            let answer = async |request: Request| {
+                let app = app_of(request.uri().path()).unwrap_or_default().to_owned();
+                track::track(&kit, &tracker, &app, request).await.into_response()
+            };
             attend(&kit, "/v1/apps/{app}/events", request, answer).await
-        }))
-    })
+        })
+    };
+    Direct {
+        takes: |request| *request.method() == Method::POST && app_of(request.uri().path()).is_some(),
+        answer: Arc::new(answer),
+    }
+}
+
+/// The app's name in the path of its events; `None` if it needs decoding, which the router does.
+fn app_of(path: &str) -> Option<&str> {
+    let app = path.strip_prefix("/v1/apps/")?.strip_suffix("/events")?;
+    (!app.contains(['/', '%'])).then_some(app)
 }
 
 /// The app's stream of events, made with its first event.

@@ -9,7 +9,10 @@ use crate::{
     record::{Origin, Recorder},
     rules::{self, EVENT_TOO_LARGE, INVALID_QUERY, INVALID_TYPE, Incoming},
 };
-use angarium_base::{Result, error::{NOT_FOUND, UNSUPPORTED_MEDIA_TYPE}};
+use angarium_base::{
+    Result,
+    error::{NOT_FOUND, UNSUPPORTED_MEDIA_TYPE},
+};
 use angarium_kit::{
     Kit,
     access::{Allowed, UNAUTHENTICATED, presented},
@@ -61,10 +64,8 @@ pub async fn track_by_query(
 const GIF: HeaderValue = HeaderValue::from_static("image/gif");
 
 fn pixel(status: StatusCode) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, GIF),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store, private")),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, GIF), (header::CACHE_CONTROL, HeaderValue::from_static("no-store, private"))];
     (status, headers, &PIXEL[..]).into_response()
 }
 
@@ -130,7 +131,8 @@ fn event_type(path: &str) -> Result<Cow<'static, str>> {
         return Err(INVALID_TYPE.err("a type is one path segment; write a slash in it as %2F"));
     }
     let bad = |detail: String| INVALID_TYPE.err(detail);
-    let decoded = percent_decode(segment).ok_or_else(|| bad("the type is not percent-encoded UTF-8".into()))?;
+    let decoded =
+        percent_decode(segment).ok_or_else(|| bad("the type is not percent-encoded UTF-8".into()))?;
     rules::check_type(&decoded).map_err(bad)?;
     Ok(decoded.into())
 }

@@ -55,7 +55,8 @@ pub struct AppPath {
 pub async fn track(kit: &Kit, tracker: &Tracker, app: &str, request: Request) -> Answer<Response> {
     let allowed: Allowed<SendEvents> = Allowed::for_app(kit, request.headers(), app)?;
     let params = Params::parse(request.uri().query().unwrap_or(""))?;
-    let Peer(peer) = *request.extensions().get::<Peer>().ok_or_else(|| INTERNAL.err("the caller has no address"))?;
+    let Peer(peer) =
+        *request.extensions().get::<Peer>().ok_or_else(|| INTERNAL.err("the caller has no address"))?;
     params.only(&["atomic"])?;
     let atomic = params.flag("atomic")?;
     let (parts, body) = request.into_parts();
@@ -192,7 +193,8 @@ impl Intake<'_> {
         match event {
             Ok(_) if length > self.event_bytes => {
                 let detail = format!("an event may have {} bytes; this one has {length}", self.event_bytes);
-                self.rejected.push((index, Fault { pointer: String::new(), code: "event_too_large", detail }));
+                self.rejected
+                    .push((index, Fault { pointer: String::new(), code: "event_too_large", detail }));
             }
             Ok(event) => {
                 self.recorder.add(&event, None);
@@ -224,7 +226,8 @@ fn document_not_utf8(bytes: &[u8], valid: usize) -> Error {
 
 fn hint(syntax: &Syntax) -> String {
     let lines = syntax.what == "trailing characters";
-    let hint = if lines { "; to send one event a line, say `Content-Type: application/x-ndjson`" } else { "" };
+    let hint =
+        if lines { "; to send one event a line, say `Content-Type: application/x-ndjson`" } else { "" };
     format!("{syntax}{hint}")
 }
 
@@ -276,7 +279,9 @@ fn refuse_all(rejected: Vec<(usize, Fault)>, single: bool, atomic: bool, id: Opt
     let total = rejected.len();
     let detail = match (single, atomic) {
         (true, _) => format!("the event was refused: {}", rejected[0].1.detail),
-        (false, true) => format!("{total} of the events are not acceptable, so none was kept (`atomic=true`)"),
+        (false, true) => {
+            format!("{total} of the events are not acceptable, so none was kept (`atomic=true`)")
+        }
         (false, false) => format!("none of the {total} events is acceptable"),
     };
     if single {
