@@ -78,8 +78,14 @@ impl Journal {
         let mut head = self.watch(stream);
         loop {
             let end = *head.borrow_and_update();
-            let claimed = self.claim(stream, group, consumer).await?;
-            let Some((row, first_offset)) = claimed else {
+            let (row, first_offset) = self.look(stream, group).await?;
+            if row.committed.max(first_offset) < end {
+                if let Some(row) = self.claim(stream, group, consumer, row).await? {
+                    let from = row.committed.max(first_offset);
+                    let page = self.read(stream, from, max).await?;
+                    let lag = end.max(page.next).saturating_sub(from);
+                    return Ok(Handed { page, expired: from - row.committed, lag });
+                }
                 if Instant::now() >= deadline {
                     return Err(GROUP_LEASED.err("another consumer reads for this group at the moment"));
                 }
@@ -87,37 +93,58 @@ impl Journal {
                 let again = Instant::now() + Duration::from_millis(200);
                 tokio::time::sleep_until(again.min(deadline)).await;
                 continue;
-            };
-            let from = row.committed.max(first_offset);
-            if from < end || Instant::now() >= deadline {
-                let page = self.read(stream, from, max).await?;
-                let lag = end.max(page.next).saturating_sub(from);
-                return Ok(Handed { page, expired: from - row.committed, lag });
             }
-            let rung = tokio::time::timeout_at(deadline, head.changed()).await;
-            if let Ok(Err(_)) = rung {
+            // Who finds nothing holds nobody up: several may wait at the end of a stream.
+            if Instant::now() >= deadline {
+                let from = row.committed.max(first_offset);
+                let page = self.read(stream, from, max).await?;
+                return Ok(Handed { page, expired: from - row.committed, lag: 0 });
+            }
+            if let Ok(Err(_)) = tokio::time::timeout_at(deadline, head.changed()).await {
                 return Err(crate::lane::dropped());
             }
         }
     }
 
-    /// Makes `consumer` the reader of the group, unless another one is. Writes only when something changes.
-    async fn claim(&self, stream: &Stream, group: &str, consumer: &str) -> Result<Option<(GroupRow, u64)>> {
-        let (id, now) = (stream.id, self.clock().now());
-        let name = group.to_owned();
+    /// The group's row, made if it is not there, and the first offset that the stream still has.
+    async fn look(&self, stream: &Stream, group: &str) -> Result<(GroupRow, u64)> {
+        let (id, name, now) = (stream.id, group.to_owned(), self.clock().now());
         let (row, first) = self
             .db()
             .read(move |tx| Ok((store::group(tx, id, &name)?, store::stream_by_id(tx, id)?.first_offset)))
             .await?;
-        if let Some(row) = &row
-            && row.holder.as_deref() == Some(consumer)
-            && row.lease_until - now > LEASE_MS / 2
-        {
-            return Ok(Some((row.clone(), first)));
+        if let Some(row) = row {
+            return Ok((row, first));
+        }
+        let name = group.to_owned();
+        let made = self
+            .db()
+            .write(move |tx| match store::group(tx, id, &name)? {
+                Some(row) => Ok(row),
+                None => {
+                    let row = GroupRow { committed: 0, holder: None, lease_until: 0 };
+                    store::save_group(tx, id, &name, &row, now)?;
+                    Ok(row)
+                }
+            })
+            .await?;
+        Ok((made, first))
+    }
+
+    /// Makes `consumer` the reader of the group, unless another one is. Writes only when something changes.
+    async fn claim(
+        &self,
+        stream: &Stream,
+        group: &str,
+        consumer: &str,
+        seen: GroupRow,
+    ) -> Result<Option<GroupRow>> {
+        let (id, now) = (stream.id, self.clock().now());
+        if seen.holder.as_deref() == Some(consumer) && seen.lease_until - now > LEASE_MS / 2 {
+            return Ok(Some(seen));
         }
         let (name, consumer) = (group.to_owned(), consumer.to_owned());
-        let claimed = self
-            .db()
+        self.db()
             .write(move |tx| {
                 let row = store::group(tx, id, &name)?.unwrap_or(GroupRow {
                     committed: 0,
@@ -132,8 +159,7 @@ impl Journal {
                 store::save_group(tx, id, &name, &row, now)?;
                 Ok(Some(row))
             })
-            .await?;
-        Ok(claimed.map(|row| (row, first)))
+            .await
     }
 
     /// Remembers that everything before `next` is done for the group, and frees it for other consumers.

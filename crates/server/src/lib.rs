@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+mod guarded;
 mod listen;
 mod open;
 pub mod run;

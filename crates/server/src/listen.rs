@@ -1,6 +1,6 @@
 //! Connections: accepted up to a number, served until they end or the server drains.
 
-use crate::config::Config;
+use crate::{config::Config, guarded::Guarded};
 use angarium_kit::{Direct, Kit, http::Peer};
 use axum::{Router, body::Body};
 use futures_util::{FutureExt, future::Either};
@@ -9,7 +9,15 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -44,6 +52,7 @@ pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Con
     let server = Arc::new(server);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(config.http.max_connections));
+    let silence = config.http.header_timeout.0;
     while let Some(accepted) = kit.stop.run_until_cancelled(listener.accept()).await {
         let (socket, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -61,9 +70,10 @@ pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Con
         };
         // Answers are small and whole: waiting for more to send only delays them.
         let _ = socket.set_nodelay(true);
-        let connection = server
-            .serve_connection_with_upgrades(TokioIo::new(socket), service(routes.clone(), kit.clone(), peer))
-            .into_owned();
+        let asked = Arc::new(AtomicBool::new(false));
+        let socket = Guarded::new(socket, silence, asked.clone(), kit.stop.clone());
+        let service = service(routes.clone(), kit.clone(), peer, asked);
+        let connection = server.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
         let connection = graceful.watch(connection);
         let metrics = kit.metrics.clone();
         tokio::spawn(async move {
@@ -92,6 +102,7 @@ fn service(
     routes: Routes,
     kit: Kit,
     peer: SocketAddr,
+    asked: Arc<AtomicBool>,
 ) -> impl hyper::service::Service<
     http::Request<Incoming>,
     Response = axum::response::Response,
@@ -99,6 +110,7 @@ fn service(
     Future = impl Future<Output = Result<axum::response::Response, Infallible>> + Send,
 > + Clone {
     hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        asked.store(true, Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         if let Some(direct) = routes.direct.iter().find(|direct| (direct.takes)(&request)) {

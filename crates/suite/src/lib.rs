@@ -25,9 +25,14 @@ use std::{path::PathBuf, time::Duration};
 pub const GUARD: Duration = Duration::from_secs(60);
 
 /// Says that a test cannot be done here. In CI this is a failure, unless the reason begins with `optional`.
-#[allow(clippy::print_stdout, reason = "the account of skipped tests is made from what tests print")]
 pub fn skip(reason: &str) {
-    println!("skipped: {reason}");
+    note(&format!("skipped: {reason}"));
+}
+
+/// Says something for the record of the run.
+#[allow(clippy::print_stdout, reason = "the account of a run is made from what tests print")]
+pub fn note(text: &str) {
+    println!("{text}");
 }
 
 /// Whether the long versions of tests were asked for.

@@ -84,8 +84,8 @@ async fn change_app(
     let (parts, body) = request.into_parts();
     let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
     let patch: AppPatch = serde_json::from_slice(&held.bytes).map_err(|e| {
-        MALFORMED_BODY
-            .err(format!("the body cannot be read: {e}; it may have `name` and `truncate_addresses`"))
+        let code = if e.is_data() { INVALID_PARAMETER } else { MALFORMED_BODY };
+        code.err(format!("the body cannot be used: {e}; it may have `name` and `truncate_addresses`"))
     })?;
     if let Some(name) = &patch.name
         && !(1..=255).contains(&name.chars().count())

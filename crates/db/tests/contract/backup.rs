@@ -92,6 +92,31 @@ async fn a_backup_made_while_writers_write_is_one_moment_and_holds_all_that_was_
     drop(db);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_between_the_steps_of_a_backup_is_not_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = open(&dir.path().join("data"));
+    // Enough for more than one step.
+    let ballast = "INSERT INTO things (name, body) VALUES ('ballast', zeroblob(20000000))";
+    db.write(move |tx| tx.exec(ballast, &[])).await.unwrap();
+    let (writer, runtime) = (db.clone(), tokio::runtime::Handle::current());
+    let (from, to) = (dir.path().join("data"), dir.path().join("one.db"));
+    let backing_up = tokio::task::spawn_blocking(move || {
+        let mut steps = 0;
+        let between = |_, _| {
+            steps += 1;
+            let name = format!("between {steps}");
+            runtime.block_on(writer.write(move |tx| put(tx, &name))).unwrap();
+        };
+        let report = backup(&from, &to, &CLOCK(), between);
+        (report, steps)
+    });
+    let (report, steps) = backing_up.await.unwrap();
+    assert!(steps > 0, "it was not interrupted at all");
+    assert_eq!(rows(&report.unwrap(), "things"), 1);
+    assert_eq!(kept(&db).await.len(), 1 + steps);
+}
+
 #[tokio::test]
 async fn what_is_restored_equals_what_was_backed_up() {
     let dir = tempfile::tempdir().unwrap();

@@ -161,6 +161,9 @@ async fn closing_finishes_what_is_queued_and_refuses_what_comes_later() {
     })
     .await;
     assert_eq!(refused, Some("unavailable"));
+    // A tick takes no more closures after 20 ms: what waits is left to the ticks after the close.
+    let held_since = std::time::Instant::now();
+    until("the held tick is full", || held_since.elapsed() > std::time::Duration::from_millis(30)).await;
     held.release().await;
     let taken = waiting.len();
     for write in waiting {

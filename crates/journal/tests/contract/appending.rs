@@ -7,6 +7,7 @@ use angarium_journal::Appended;
 use std::{
     collections::HashMap,
     sync::{atomic::Ordering::SeqCst, mpsc},
+    task::{Context, Waker},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,6 +53,44 @@ async fn under_concurrent_appenders_offsets_have_no_gap_and_every_append_stays_w
     }
     let open = world.reopen(std::sync::Arc::into_inner(open).unwrap()).await;
     assert_eq!(open.all().await, all, "and all of it is on disk");
+}
+
+#[tokio::test]
+async fn appends_that_wait_together_are_stored_in_the_order_in_which_they_came() {
+    let world = World::new();
+    let open = world.open().await;
+    let (entered, inside) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let db = open.db.clone();
+    let held = tokio::spawn(async move {
+        db.write(move |_| {
+            entered.send(()).unwrap();
+            released.recv_timeout(NEVER).unwrap();
+            Ok(())
+        })
+        .await
+    });
+    until("the writer is held", || inside.try_recv().is_ok()).await;
+    // Small ones that share a row, between large ones that have their own.
+    let said: Vec<String> =
+        (0..12).map(|n| format!("{n} {}", "x".repeat(if n % 3 == 1 { 5_000 } else { 5 }))).collect();
+    let appends: Vec<_> = said
+        .iter()
+        .map(|text| {
+            let batch = open.batch(&[(None, text.as_bytes())]);
+            let mut append = Box::pin(open.journal.append(&open.stream, batch));
+            let polled = append.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            append
+        })
+        .collect();
+    release.send(()).unwrap();
+    for append in appends {
+        assert_eq!(soon(append).await.unwrap().accepted, 1);
+    }
+    soon(held).await.unwrap().unwrap();
+    assert_eq!(open.all().await, said);
+    assert_eq!(world.reopen(open).await.all().await, said);
 }
 
 #[tokio::test(flavor = "multi_thread")]

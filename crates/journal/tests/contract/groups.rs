@@ -200,8 +200,32 @@ async fn a_poll_that_waits_in_vain_ends_empty_in_its_time() {
     assert_eq!((handed.lag, handed.expired, handed.page.next), (0, 0, 0));
     let took = began.elapsed();
     assert!(took >= wait && took < wait * 2, "{took:?}");
-    let leased = open.journal.poll_group(&open.stream, "mail", "two", 10, wait).await;
-    assert_eq!(code(leased), "group_leased");
+    assert!(open.poll("mail", "two", 10).await.unwrap().page.is_empty(), "who found nothing holds nothing");
+    assert_eq!(open.group("mail").await.unwrap().holder, None);
+}
+
+#[tokio::test]
+async fn of_consumers_that_wait_together_each_record_goes_to_one() {
+    let world = World::new();
+    let open = Arc::new(world.open().await);
+    let wait = |consumer: &'static str| {
+        let open = open.clone();
+        tokio::spawn(async move {
+            open.journal.poll_group(&open.stream, "mail", consumer, 10, Duration::from_secs(3_600)).await
+        })
+    };
+    let mut waiting = vec![("one", wait("one")), ("two", wait("two"))];
+    open.say(&["a"]).await;
+    until("one of them has it", || waiting.iter().any(|(_, poll)| poll.is_finished())).await;
+    let first = waiting.iter().position(|(_, poll)| poll.is_finished()).unwrap();
+    let (consumer, poll) = waiting.swap_remove(first);
+    let handed = poll.await.unwrap().unwrap();
+    assert_eq!(texts(&handed), ["a"]);
+    assert!(!waiting[0].1.is_finished(), "the other waits");
+    open.commit("mail", consumer, handed.page.next).await.unwrap();
+    open.say(&["b"]).await;
+    let (_, poll) = waiting.remove(0);
+    assert_eq!(texts(&soon(poll).await.unwrap().unwrap()), ["b"]);
 }
 
 #[tokio::test(start_paused = true)]

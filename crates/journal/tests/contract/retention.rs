@@ -129,7 +129,8 @@ async fn a_stream_of_which_nothing_is_left_goes_on_where_it_was() {
     assert_eq!(open.journal.offset_at(&open.stream, START).await.unwrap(), 30);
     let handed = open.journal.poll_group(&open.stream, "late", "one", 2, Duration::ZERO).await.unwrap();
     assert!(handed.page.is_empty());
-    assert_eq!((handed.page.next, handed.lag), (30, 0), "a cursor that can be committed");
+    assert_eq!((handed.expired, handed.lag), (30, 0));
+    assert_eq!(handed.page.next, 30, "a cursor that can be committed");
     open.say(&["new"]).await;
     assert_eq!(open.walk(30, 10).await, ["new"]);
     let page = open.journal.read(&open.stream, 0, 10).await.unwrap();

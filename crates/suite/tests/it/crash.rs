@@ -3,7 +3,7 @@
 
 use crate::fault::Disk;
 use crate::writers::{Writers, records_are_all};
-use angarium_suite::{Caller, GUARD, Oracle, World, eventually, is_long};
+use angarium_suite::{Caller, GUARD, Oracle, World, eventually, is_long, note};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -54,7 +54,7 @@ async fn survive(world: &mut World, kills: usize, most: usize) -> Vec<Duration> 
         let account = oracle.check(&owed, &world.all_events().await);
         writers.pause(false);
         if is_long() && kill % 10 == 0 {
-            println!("after {kill} kills: {account:?}");
+            note(&format!("after {kill} kills: {account:?}"));
         }
     }
     let after_last = oracle.count_acknowledged();
@@ -70,11 +70,8 @@ async fn survive(world: &mut World, kills: usize, most: usize) -> Vec<Duration> 
 
     starts.sort();
     let median = starts[starts.len() / 2];
-    println!(
-        "{account:?}; starts after kills took {:?} to {:?}, {median:?} as a rule",
-        starts[0],
-        starts[kills - 1]
-    );
+    let (quickest, slowest) = (starts[0], starts[kills - 1]);
+    note(&format!("{account:?}; starts after kills took {quickest:?} to {slowest:?}, {median:?} as a rule"));
     starts
 }
 

@@ -40,6 +40,10 @@ pub async fn track_by_query(
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Answer<Response> {
+    if request.method() == Method::HEAD {
+        // Asking what a GET would answer tracks nothing.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let image = request.method() != Method::POST && wants_image(request.headers());
     match track(&kit, &tracker, peer.ip(), request).await {
         Ok(()) if image => Ok(pixel(StatusCode::OK)),

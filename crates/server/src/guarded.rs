@@ -1,0 +1,124 @@
+//! A socket that does not wait for ever: not for a first request, and not for a reader that takes nothing.
+//!
+//! hyper bounds the time of a request's headers once they have begun, and the body's time is bounded where
+//! it is read. What is left is who connects and asks nothing, and who asks and does not read the answer.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep},
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Who takes nothing for this long is cut off; readers of the feed resume from their cursor.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+/// The same while the server stops.
+const WRITE_STALL_STOPPING: Duration = Duration::from_secs(1);
+
+pub struct Guarded {
+    socket: TcpStream,
+    /// Runs until there was a request.
+    silence: Option<Pin<Box<Sleep>>>,
+    asked: Arc<AtomicBool>,
+    /// Runs while the other side takes nothing.
+    stall: Option<Stall>,
+    stop: CancellationToken,
+}
+
+struct Stall {
+    timer: Pin<Box<Sleep>>,
+    /// `None` once the server stops: then the timer is the short one.
+    stopping: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl Guarded {
+    /// `asked` is set by whoever gets the first request; it must come within `silence`.
+    pub fn new(
+        socket: TcpStream,
+        silence: Duration,
+        asked: Arc<AtomicBool>,
+        stop: CancellationToken,
+    ) -> Guarded {
+        Guarded { socket, silence: Some(Box::pin(sleep(silence))), asked, stall: None, stop }
+    }
+
+    /// What to make of a write that came to `written`.
+    fn after_write<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let stop = &self.stop;
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            timer: Box::pin(sleep(WRITE_STALL)),
+            stopping: Some(Box::pin(stop.clone().cancelled_owned())),
+        });
+        if stall.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready()) {
+            stall.stopping = None;
+            stall.timer.as_mut().reset(Instant::now() + WRITE_STALL_STOPPING);
+        }
+        ready!(stall.timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the other side takes nothing")))
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let read = Pin::new(&mut this.socket).poll_read(cx, buf);
+        if let (Poll::Pending, Some(silence)) = (&read, &mut this.silence) {
+            if this.asked.load(Relaxed) {
+                this.silence = None;
+            } else {
+                ready!(silence.as_mut().poll(cx));
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the other side asks nothing",
+                )));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write(cx, buf);
+        this.after_write(written, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.after_write(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.socket).poll_flush(cx);
+        this.after_write(flushed, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}

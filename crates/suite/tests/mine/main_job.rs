@@ -1,1 +1,0 @@
-../it/main_job.rs
