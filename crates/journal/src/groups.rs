@@ -97,7 +97,8 @@ impl Journal {
             // Who finds nothing holds nobody up: several may wait at the end of a stream.
             if Instant::now() >= deadline {
                 let from = row.committed.max(first_offset);
-                let page = self.read(stream, from, max).await?;
+                // No records, even if some have come by now: they are only for who holds the group.
+                let page = self.read(stream, from, 0).await?;
                 return Ok(Handed { page, expired: from - row.committed, lag: 0 });
             }
             if let Ok(Err(_)) = tokio::time::timeout_at(deadline, head.changed()).await {

@@ -104,6 +104,10 @@ async fn what_is_written_between_the_steps_of_a_backup_is_not_in_it() {
     let backing_up = tokio::task::spawn_blocking(move || {
         let mut steps = 0;
         let between = |_, _| {
+            // Not for ever: a copy that is not of one moment begins again with every write.
+            if steps == 3 {
+                return;
+            }
             steps += 1;
             let name = format!("between {steps}");
             runtime.block_on(writer.write(move |tx| put(tx, &name))).unwrap();

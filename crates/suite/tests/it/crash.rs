@@ -26,7 +26,7 @@ async fn every_acknowledged_event_survives_kills_exactly_once() {
 
 /// A commit that takes tens of milliseconds is hit in the middle by most kills, and so is whoever says yes too early.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_slow_disk_too() {
+async fn acknowledged_events_survive_kills_on_a_slow_disk_too() {
     let Some(mut disk) = Disk::slow(500).await else { return };
     let (kills, most) = if is_long() { (50, 100) } else { (6, 100) };
     survive(&mut disk.world, kills, most).await;
