@@ -74,6 +74,9 @@ pub struct GroupBatch {
     /// How many records of the stream are not committed.
     #[serde(default)]
     pub lag: u64,
+    /// How many records retention removed before this group had read them.
+    #[serde(default)]
+    pub expired: u64,
 }
 
 /// Where a group stands.

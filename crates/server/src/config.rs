@@ -181,12 +181,21 @@ impl Default for Journal {
 #[allow(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
 pub fn environment() -> Vec<(String, String)> {
     let ours = |name: &str| {
-        name.starts_with("ANGARIUM_") && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CONFIG"].contains(&name)
+        name.starts_with("ANGARIUM_")
+            && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CONFIG"].contains(&name)
+            && !is_of_a_service(name)
     };
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| ours(name))
         .collect()
+}
+
+/// Kubernetes tells every pod where the service `angarium` is, in variables that nobody set on purpose:
+/// `ANGARIUM_SERVICE_HOST`, `ANGARIUM_SERVICE_PORT…`, `ANGARIUM_PORT…`.
+fn is_of_a_service(name: &str) -> bool {
+    let name = name.trim_start_matches("ANGARIUM_");
+    name == "PORT" || ["PORT_", "SERVICE_HOST", "SERVICE_PORT"].iter().any(|start| name.starts_with(start))
 }
 
 /// Reads a configuration from the text of a file and from variables.
@@ -251,6 +260,21 @@ impl Config {
             return Err(invalid(
                 "http.event_bytes, http.body_bytes and http.bodies_bytes rise in this order",
             ));
+        }
+        for (stream, keep) in &self.retention {
+            // A misspelt name would keep everything, a zero would keep nothing.
+            if !["*", angarium_tracking::EVENTS].contains(&stream.as_str()) {
+                return Err(invalid(format!(
+                    "retention.{stream}: there is no such stream; there are: events, and \"*\""
+                )));
+            }
+            if keep.age.is_some_and(|age| age.0 < Duration::from_secs(1))
+                || keep.bytes.is_some_and(|bytes| bytes < 1_024)
+            {
+                return Err(invalid(format!(
+                    "retention.{stream}: `age` is at least 1s and `bytes` at least 1024"
+                )));
+            }
         }
         angarium_tracking::enrich::TrustedProxies::parse(&self.http.trusted_proxies)
             .map_err(|e| invalid(format!("http.trusted_proxies: {}", e.message())))?;
@@ -332,6 +356,19 @@ mod tests {
     }
 
     #[test]
+    fn what_kubernetes_says_of_a_service_is_no_setting() {
+        for name in [
+            "ANGARIUM_PORT",
+            "ANGARIUM_PORT_80_TCP_ADDR",
+            "ANGARIUM_SERVICE_HOST",
+            "ANGARIUM_SERVICE_PORT_HTTP",
+        ] {
+            assert!(is_of_a_service(name), "{name}");
+        }
+        assert!(!is_of_a_service("ANGARIUM_DATA_DIR") && !is_of_a_service("ANGARIUM_HTTP__LISTEN"));
+    }
+
+    #[test]
     fn what_is_shown_can_be_read_again() {
         let config = with("[retention.\"*\"]\nage = \"36h\"\nbytes = 1000000", &[]).unwrap();
         assert_eq!(with(&config.show().unwrap(), &[]).unwrap(), config);
@@ -345,6 +382,8 @@ mod tests {
             ("[http]\nevent_bytes = 1", "http.event_bytes"),
             ("[http]\ntrusted_proxies = [\"everybody\"]", "http.trusted_proxies"),
             ("[compat]\nanonymous = [\"x\"]", "compat.anonymous"),
+            ("[retention.events]\nage = \"0s\"", "retention.events"),
+            ("[retention.evnets]\nage = \"1d\"", "retention.evnets"),
         ] {
             let message = with(file, &[]).unwrap_err().message().to_owned();
             assert!(message.contains(named), "{message}");

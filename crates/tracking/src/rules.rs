@@ -23,6 +23,27 @@ angarium_base::codes! {
     EVENT_TOO_LARGE = "event_too_large": TooLarge;
 }
 
+/// What can be wrong with one event, for the documentation: the code in `errors` and `rejected`, and its meaning.
+pub const FAULTS: &[(&str, &str)] = &[
+    ("malformed_json", "the line is not JSON; the detail names line and column"),
+    ("wrong_type", "a member, or the event itself, is of another JSON type than it must be"),
+    ("missing", "`type` is not there"),
+    ("invalid_type", "a type is 1 to 255 characters, without white space or control characters"),
+    ("invalid_length", "`id` and `device_id` have 1 to 255 characters"),
+    ("invalid_instant", "`at` is an RFC 3339 instant"),
+    ("invalid_ip", "`ip` is an IPv4 or IPv6 address"),
+    ("too_long", "`user_agent` is longer than it may be"),
+    ("not_with_write_key", "only a secret key may say on whose behalf it speaks (`ip`, `user_agent`)"),
+    ("unknown_member", "an event has no such member; everything of your own goes into `params`"),
+    ("event_too_large", "the event has more bytes than `http.event_bytes`"),
+    ("too_deep", "more than 32 levels of arrays and objects in `params`"),
+    ("too_many_members", "more than 1,000 members in one object, or elements in one array"),
+    ("duplicate_key", "two keys of one object are the same"),
+    ("lone_surrogate", "half of a UTF-16 pair stands alone (`\\ud800`)"),
+    ("nul_character", "a NUL character, which databases downstream cannot keep"),
+    ("number_out_of_range", "a number that no 64-bit float holds, or of more than 400 characters"),
+];
+
 /// Nesting levels and members of an event's parameters. The event itself is one level more.
 pub const JSON_LIMITS: Limits = Limits { depth: 32, members: 1_000 };
 /// Events of one request.

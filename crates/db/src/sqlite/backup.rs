@@ -12,7 +12,10 @@ use crate::{
 use angarium_base::{Clock, Context, Result, secret::hex};
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 /// What a backup holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,9 @@ pub fn backup(
     let source = open::reader(&file)?;
     source.execute_batch("BEGIN").map_err(failed)?;
     let tables = digest(&source)?;
+    // As private as the data directory.
+    let private = std::fs::File::options().write(true).create_new(true).mode(0o600).open(&partial);
+    private.or_error(STORE_FAILED, "the backup cannot be written there")?;
     let mut copy = Connection::open(&partial).map_err(failed)?;
     {
         let backup = rusqlite::backup::Backup::new(&source, &mut copy).map_err(failed)?;

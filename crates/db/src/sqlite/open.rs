@@ -8,11 +8,16 @@ use crate::{
 };
 use angarium_base::{Clock, Context, Result};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use std::{fs::File, path::Path};
+use std::{fs::File, os::unix::fs::DirBuilderExt, path::Path};
 
 /// Takes the data directory for this process, making it if it is not there.
 pub fn lock(dir: &Path) -> Result<File> {
-    std::fs::create_dir_all(dir).or_error(STORE_FAILED, "the data directory cannot be made")?;
+    // It holds payloads and addresses: for its owner alone, unless it was made otherwise beforehand.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .or_error(STORE_FAILED, "the data directory cannot be made")?;
     let file = File::options()
         .create(true)
         .truncate(false)

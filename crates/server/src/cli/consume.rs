@@ -75,6 +75,9 @@ async fn consume(
             taken = reader.take(left) => taken?,
         };
         let Some(batch) = taken else { break };
+        if batch.expired > 0 {
+            note(&format!("{} records expired before group {} had read them", batch.expired, args.group));
+        }
         // The server may hand out again a batch that was larger than what is left.
         let records = &batch.items[..batch.items.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
         let Some(last) = records.last() else { continue };
@@ -101,11 +104,13 @@ struct Reader<'a> {
     args: &'a ConsumeArgs,
     connection: &'a Connection,
     leased_since: Option<Instant>,
+    /// The server does not answer, which has been said.
+    unreachable: bool,
 }
 
 impl<'a> Reader<'a> {
     fn new(args: &'a ConsumeArgs, connection: &'a Connection) -> Reader<'a> {
-        Reader { args, connection, leased_since: None }
+        Reader { args, connection, leased_since: None, unreachable: false }
     }
 
     /// The next records, at most `left`; `None` at the end of the stream. Empty when there is none yet.
@@ -120,14 +125,18 @@ impl<'a> Reader<'a> {
             Ok(batch) if batch.items.is_empty() && batch.lag > 0 => self.wait_for_lease().await,
             Ok(batch) if batch.items.is_empty() && !self.args.follow => Ok(None),
             Ok(batch) => {
+                self.unreachable = false;
                 self.leased_since = None;
                 Ok(Some(batch))
             }
             Err(error) if error.code() == Some("group_leased") => self.wait_for_lease().await,
             // Whoever follows stays through a restart of the server.
-            Err(Error::Unreachable { .. }) if self.args.follow => {
+            Err(error @ Error::Unreachable { .. }) if self.args.follow => {
+                if !std::mem::replace(&mut self.unreachable, true) {
+                    note(&format!("{error}; trying again until it answers"));
+                }
                 sleep(LEASED_WAIT).await;
-                Ok(Some(GroupBatch { items: Vec::new(), cursor: None, lag: 0 }))
+                Ok(Some(GroupBatch { items: Vec::new(), cursor: None, lag: 0, expired: 0 }))
             }
             Err(error) => Err(error.into()),
         }
@@ -144,7 +153,7 @@ impl<'a> Reader<'a> {
             return Err(Failure::new(format!("another consumer still reads for group {group}")));
         }
         sleep(LEASED_WAIT).await;
-        Ok(Some(GroupBatch { items: Vec::new(), cursor: None, lag: 0 }))
+        Ok(Some(GroupBatch { items: Vec::new(), cursor: None, lag: 0, expired: 0 }))
     }
 
     async fn commit(&self, cursor: &str) -> Result {

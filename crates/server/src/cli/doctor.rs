@@ -75,7 +75,10 @@ pub async fn run(args: DoctorArgs) -> Result {
 
 fn look_at_geoip(config: &Config) -> Finding {
     match &config.tracking.geoip {
-        None => well("geo-IP", "no database is configured: countries and cities are XX (see tracking.geoip)"),
+        None => well(
+            "geo-IP",
+            "no database is named in the file or the environment (tracking.geoip); a server without --geoip shows XX",
+        ),
         Some(file) => match angarium_tracking::enrich::Geo::open(Some(file)) {
             Ok(_) => well("geo-IP", format!("{} can be read", file.display())),
             Err(error) => ill("geo-IP", config.about_geoip(error).message().to_owned()),

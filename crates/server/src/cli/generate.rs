@@ -45,6 +45,10 @@ fn errors() -> String {
         // Writing into a String cannot fail.
         let _ = writeln!(out, "| `{}` | {} | {} |", code.name, code.kind.status(), code.doc.trim());
     }
+    out.push_str("\n## What can be wrong with one event\n\nIn `errors` for a single event, in `rejected` for several; each with the place in `pointer`.\n\n| Code | What it means |\n|---|---|\n");
+    for (code, meaning) in angarium_tracking::rules::FAULTS {
+        let _ = writeln!(out, "| `{code}` | {meaning} |");
+    }
     out
 }
 

@@ -22,6 +22,7 @@ pub struct SendArgs {
     /// An id; a second event with the same one is not counted [default: a random one]
     #[arg(long)]
     pub id: Option<String>,
+    /// The device it happened on
     #[arg(long)]
     pub device_id: Option<String>,
     /// Print one JSON object

@@ -60,6 +60,15 @@ impl Status {
             rows.push(["STREAM".into(), "RECORDS".into(), "BYTES".into(), "LAG OF GROUPS".into()]);
             rows.extend(streams.iter().map(row));
         }
+        if self.streams.is_none() {
+            rows.push(Default::default());
+            rows.push([
+                "(streams are shown with a key: --key or ANGARIUM_KEY)".into(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
+        }
         let word = if self.health.ready { "ready" } else { "not ready" };
         format!("{} is {word}\n\n{}", self.url, aligned(&rows))
     }
