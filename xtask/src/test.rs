@@ -32,7 +32,12 @@ impl Request {
 pub fn run(workspace: &Workspace, request: &Request) -> Result<(), String> {
     let binary = binary::build(workspace, Build::DevWithTests)?;
     let mut command = workspace.cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
-    command.args(&request.filters).env("ANGARIUM_BIN", binary).stdout(Stdio::piped());
+    // Some tests panic on purpose: their backtraces would bury the rest.
+    command
+        .env("RUST_BACKTRACE", "0")
+        .args(&request.filters)
+        .env("ANGARIUM_BIN", binary)
+        .stdout(Stdio::piped());
     if request.long {
         command.env("ANGARIUM_LONG", "1");
     }
@@ -52,6 +57,8 @@ pub fn run(workspace: &Workspace, request: &Request) -> Result<(), String> {
         eprintln!("\n{account}");
     }
     if !status.success() {
+        // Once more at the end: above, they are lost among what thousands of lines of other tests say.
+        eprint!("{}", transcript.failures);
         return Err("there are failures".into());
     }
     match transcript.must_not_skip().count() {
@@ -72,7 +79,13 @@ struct Transcript {
     section: Section,
     test: String,
     skips: Vec<Skip>,
+    /// The names of failed tests, and the beginning of what each printed.
+    failures: String,
+    lines_of_failure: usize,
 }
+
+/// So many lines of a failed test are repeated.
+const REPEATED_LINES: usize = 40;
 
 #[derive(Default, Clone, Copy, PartialEq)]
 enum Section {
@@ -83,6 +96,8 @@ enum Section {
     Printed,
     /// The names of passing tests once more; nobody needs them.
     Names,
+    /// What failed tests printed.
+    Failed,
 }
 
 struct Skip {
@@ -99,13 +114,19 @@ impl Transcript {
         if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
             self.test = test.into();
         }
+        if self.section == Section::Failed && !line.starts_with("test result: ") {
+            self.lines_of_failure = if line.starts_with("---- ") { 0 } else { self.lines_of_failure + 1 };
+            if self.lines_of_failure < REPEATED_LINES {
+                self.failures.extend([line, "\n"]);
+            }
+        }
         if let Some((test, reason)) = ignored(line) {
             self.skips.push(Skip { test: test.into(), reason: reason.into() });
         }
         match (self.section, line) {
             (Section::Results, "successes:") => self.section = Section::Printed,
             (Section::Printed, "successes:") => self.section = Section::Names,
-            (Section::Names, "failures:") => self.section = Section::Results,
+            (Section::Names | Section::Results, "failures:") => self.section = Section::Failed,
             (_, line) if line.starts_with("test result: ") => self.section = Section::Results,
             _ => return self.section != Section::Names,
         }
@@ -196,6 +217,13 @@ test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; 
         assert!(shown.contains(&"panicked"));
         assert!(shown.contains(&"    d::is_broken"));
         assert!(shown.last().is_some_and(|line| line.starts_with("test result: FAILED. 2 passed")));
+    }
+
+    #[test]
+    fn what_failed_is_kept_for_the_end() {
+        let (transcript, _) = read(OUTPUT);
+        let expected = "\n---- d::is_broken stdout ----\npanicked\n\nfailures:\n    d::is_broken\n\n";
+        assert_eq!(transcript.failures, expected);
     }
 
     #[test]

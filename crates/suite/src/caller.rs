@@ -109,6 +109,15 @@ impl Reply {
 
 /// A client that does what it is told once: no retries, no redirects, no proxy.
 pub(crate) fn client() -> reqwest::Client {
+    plain().build().expect("a client without TLS certificates can always be made")
+}
+
+/// The same, which opens a connection for each request: some servers close idle ones without a word.
+pub fn client_without_pool() -> reqwest::Client {
+    plain().pool_max_idle_per_host(0).build().expect("a client without TLS certificates can always be made")
+}
+
+fn plain() -> reqwest::ClientBuilder {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -122,6 +131,4 @@ pub(crate) fn client() -> reqwest::Client {
         .no_proxy()
         .connect_timeout(Duration::from_secs(10))
         .timeout(crate::GUARD)
-        .build()
-        .expect("a client without TLS certificates can always be made")
 }

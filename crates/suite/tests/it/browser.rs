@@ -8,7 +8,7 @@ use serde_json::json;
 
 /// A browser on the live page of a world, connected.
 async fn on_live_page(world: &World) -> Option<Browser> {
-    let browser = Browser::start(world.http()).await?;
+    let browser = Browser::start().await?;
     browser.open(world.live_url()).await;
     browser.shows("#state", "live").await;
     Some(browser)

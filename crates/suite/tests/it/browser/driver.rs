@@ -1,6 +1,6 @@
 //! A headless Chromium, spoken to in WebDriver's JSON (<https://www.w3.org/TR/webdriver2/>).
 
-use angarium_suite::{GUARD, eventually, skip};
+use angarium_suite::{GUARD, caller::client_without_pool, eventually, note, skip};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -10,11 +10,17 @@ use std::{
     sync::mpsc::channel,
 };
 use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 const CHROMEDRIVER: &str = "/usr/bin/chromedriver";
 /// The member that holds an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// One browser at a time: several at once only wait for each other.
+static TURN: Mutex<()> = Mutex::const_new(());
+/// Starting a browser is not what is tested: it may fail this often.
+const STARTS: usize = 3;
 
 /// One browser with one page, killed on drop.
 pub struct Browser {
@@ -23,17 +29,29 @@ pub struct Browser {
     session: String,
     /// The browser's process.
     pid: Option<u64>,
-    // Last: the browser is dead when its profile goes.
+    // Last: the browser is dead when its profile goes, and the next one may come.
     _profile: TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Browser {
     /// A browser on an empty page; `None` where there is none, which has been said then.
-    pub async fn start(http: &reqwest::Client) -> Option<Browser> {
+    pub async fn start() -> Option<Browser> {
         if !Path::new(CHROMIUM).exists() || !Path::new(CHROMEDRIVER).exists() {
             skip("chromium and chromedriver are not installed");
             return None;
         }
+        for _ in 0..STARTS {
+            match Browser::try_start().await {
+                Ok(browser) => return Some(browser),
+                Err(why) => note(&format!("the browser did not start: {why}")),
+            }
+        }
+        panic!("the browser did not start in {STARTS} attempts");
+    }
+
+    async fn try_start() -> Result<Browser, String> {
+        let turn = TURN.lock().await;
         let profile = TempDir::with_prefix("angarium-suite-browser-").expect("temporary folders can be made");
         let mut driver = Command::new(CHROMEDRIVER)
             .arg("--port=0")
@@ -47,10 +65,11 @@ impl Browser {
         let port = port_of(&mut driver);
         let mut browser = Browser {
             driver,
-            http: http.clone(),
+            http: client_without_pool(),
             session: format!("http://127.0.0.1:{port}/session"),
             pid: None,
             _profile: profile,
+            _turn: turn,
         };
         let data = browser._profile.path().join("profile");
         let arguments: Vec<String> = ARGUMENTS
@@ -62,12 +81,12 @@ impl Browser {
             "browserName": "chrome",
             "goog:chromeOptions": {"binary": CHROMIUM, "args": arguments},
         }}});
-        let made = browser.call("", &wanted).await;
+        let made = browser.try_call("", &wanted).await?;
         let id = made["sessionId"].as_str().expect("a session has an id");
         browser.session = format!("{}/{id}", browser.session);
         browser.pid = made["capabilities"]["goog:processID"].as_u64();
         assert!(browser.pid.is_some(), "the driver does not say which process the browser is: {made}");
-        Some(browser)
+        Ok(browser)
     }
 
     /// Opens a page and waits until it is loaded.
@@ -117,14 +136,18 @@ impl Browser {
     }
 
     async fn call(&self, command: &str, body: &Value) -> Value {
+        self.try_call(command, body).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    async fn try_call(&self, command: &str, body: &Value) -> Result<Value, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{command} {body}: {error}");
         let url = format!("{}{command}", self.session);
         let request = self.http.post(url).timeout(GUARD).body(body.to_string());
-        let answer = request.send().await.expect("chromedriver answers");
+        let answer = request.send().await.map_err(|error| failed(&error))?;
         let status = answer.status();
-        let text = answer.text().await.expect("chromedriver finishes its answer");
-        let mut answer: Value = serde_json::from_str(&text).expect("chromedriver speaks JSON");
-        assert!(status.is_success(), "{command} {body}: {answer}");
-        answer["value"].take()
+        let text = answer.text().await.map_err(|error| failed(&error))?;
+        let mut answer: Value = serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        if status.is_success() { Ok(answer["value"].take()) } else { Err(failed(&answer)) }
     }
 }
 
