@@ -14,16 +14,23 @@
 //!   refused at once with `unavailable`;
 //! * every queue is bounded: a full one answers `overloaded`.
 //!
-//! Engines: SQLite ([`sqlite`]), one file.
+//! Engines: SQLite ([`sqlite`]), one file; PostgreSQL ([`postgres`]), for a fleet. There, closures run beside one
+//! another, each in a transaction of its own, and what is said of ticks holds for the participants.
 
+mod alarm;
 mod codes;
 mod health;
+pub mod postgres;
 pub mod sqlite;
 mod tx;
+mod work;
 
-pub use codes::{BACKUP_BROKEN, CODES, DATA_DIR_IN_USE, SCHEMA_NEWER, STORE_FAILED};
+pub use alarm::Alarm;
+pub use codes::{
+    BACKUP_BROKEN, CODES, DATA_DIR_IN_USE, INVALID_STORE_URL, SCHEMA_NEWER, SCHEMA_OLDER, STORE_FAILED,
+};
 pub use health::{Health, Stats};
-pub use tx::{Col, Row, Tx, V};
+pub use tx::{Col, Row, Staged, Tx, V};
 
 use angarium_base::{Clock, Error, Result};
 use std::{path::Path, sync::Arc};
@@ -34,12 +41,55 @@ pub struct Migration {
     /// Unique and sortable within its owner: `0001_streams`.
     pub name: &'static str,
     pub sql: &'static str,
+    /// Which engines it is for.
+    pub engines: Engines,
+}
+
+/// Which engines a [`Migration`] is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engines {
+    All,
+    Sqlite,
+    Postgres,
+}
+
+impl Migration {
+    /// A step for all engines.
+    pub const fn new(name: &'static str, sql: &'static str) -> Migration {
+        Migration { name, sql, engines: Engines::All }
+    }
+
+    /// A step for one engine.
+    pub const fn only(engines: Engines, name: &'static str, sql: &'static str) -> Migration {
+        Migration { name, sql, engines }
+    }
 }
 
 /// A handle on the store. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Db {
-    engine: Arc<sqlite::Engine>,
+    engine: Arc<Engine>,
+}
+
+enum Engine {
+    Sqlite(sqlite::Engine),
+    Postgres(postgres::Engine),
+}
+
+/// Does the same with whichever engine it is.
+macro_rules! on {
+    ($db:expr, $engine:ident => $do:expr) => {
+        match &*$db.engine {
+            Engine::Sqlite($engine) => $do,
+            Engine::Postgres($engine) => $do,
+        }
+    };
+}
+
+/// Writes the records that a closure staged, in the closure's own transaction, where closures have one each.
+pub trait Stager: Send + Sync {
+    /// What it returns is called after the commit.
+    fn write(&self, tx: &mut Tx<'_>, staged: Vec<Staged>) -> Result<Box<dyn FnOnce() + Send>>;
 }
 
 /// Work that joins every tick of the writer: what it writes in [`Participant::flush`] commits together
@@ -62,7 +112,29 @@ impl Db {
     /// # Errors
     /// `data_dir_in_use` when another process has it open, `schema_newer` when a newer version wrote it.
     pub fn open(dir: &Path, migrations: &[Migration], clock: Clock) -> Result<Db> {
-        Ok(Db { engine: Arc::new(sqlite::Engine::open(dir, migrations, clock)?) })
+        Ok(Db { engine: Arc::new(Engine::Sqlite(sqlite::Engine::open(dir, migrations, clock)?)) })
+    }
+
+    /// Opens the store in a PostgreSQL database, and brings its schema up to `migrations`, which processes that start
+    /// at the same moment do one after the other.
+    ///
+    /// # Errors
+    /// `unavailable` when the server cannot be reached, `schema_newer` when a newer version wrote the schema.
+    pub fn open_postgres(options: &postgres::Options, migrations: &[Migration], clock: Clock) -> Result<Db> {
+        let engine = postgres::Engine::open(options, migrations, clock)?;
+        Ok(Db { engine: Arc::new(Engine::Postgres(engine)) })
+    }
+
+    /// Whether other processes write to the same store.
+    pub fn is_shared(&self) -> bool {
+        matches!(*self.engine, Engine::Postgres(_))
+    }
+
+    /// Lets `stager` write what closures stage, where closures do not share a tick with the participants.
+    pub fn stage_with(&self, stager: Arc<dyn Stager>) {
+        if let Engine::Postgres(engine) = &*self.engine {
+            engine.stage_with(stager);
+        }
     }
 
     /// Runs `f` in a transaction and answers when it is on stable storage.
@@ -76,7 +148,7 @@ impl Db {
         &self,
         f: impl Fn(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.engine.write(f).await
+        on!(self, engine => engine.write(f).await)
     }
 
     /// Runs `f` on a reader connection, in a transaction that sees one state throughout.
@@ -87,31 +159,31 @@ impl Db {
         &self,
         f: impl FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.engine.read(f).await
+        on!(self, engine => engine.read(f).await)
     }
 
     /// Lets `participant` join every tick from now on.
     pub fn join(&self, participant: Box<dyn Participant>) {
-        self.engine.join(participant);
+        on!(self, engine => engine.join(participant))
     }
 
     /// A cheap handle with which a participant tells the writer that it has something to write.
-    pub fn alarm(&self) -> sqlite::Alarm {
-        self.engine.alarm()
+    pub fn alarm(&self) -> Alarm {
+        on!(self, engine => engine.alarm())
     }
 
     /// Whether commits succeed, and how long ago the last one did.
     pub fn health(&self) -> Health {
-        self.engine.health()
+        on!(self, engine => engine.health())
     }
 
     /// Counters since the start.
     pub fn stats(&self) -> Stats {
-        self.engine.stats()
+        on!(self, engine => engine.stats())
     }
 
     /// Finishes what is queued, commits it, and closes the files. Later calls are refused.
     pub fn close(&self) {
-        self.engine.close();
+        on!(self, engine => engine.close())
     }
 }

@@ -14,12 +14,14 @@
 mod backup;
 mod open;
 mod readers;
+mod statements;
 mod writer;
 
 pub use backup::{Report, backup, restore, verify};
-pub use writer::Alarm;
+pub use rusqlite::Row;
+pub(crate) use statements::{Statements, bytes, failed};
 
-use crate::{Health, Migration, Participant, Stats, Tx};
+use crate::{Alarm, Health, Migration, Participant, Stats, Tx};
 use angarium_base::{Clock, Result};
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -47,6 +49,11 @@ const CANARY_RETRY: Duration = Duration::from_millis(500);
 /// Reader connections, and how many readers may wait for one.
 const READERS: usize = 4;
 const READERS_WAITING: usize = 4_096;
+
+/// A transaction on an open one of `connection`.
+fn on<'a>(connection: &'a rusqlite::Connection, staged: &'a mut Vec<crate::tx::Staged>) -> Tx<'a> {
+    Tx { engine: crate::tx::Engine::Sqlite(Statements(connection)), staged }
+}
 
 pub struct Engine {
     writer: Arc<writer::Shared>,

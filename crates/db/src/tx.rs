@@ -1,14 +1,9 @@
 //! What a transaction can do: run a statement, read rows, stage records for the journal.
+//!
+//! One text for both engines; how each runs it is in its own folder.
 
-use crate::codes::STORE_FAILED;
-use angarium_base::{
-    Error, Result,
-    error::{NOT_FOUND, UNAVAILABLE},
-};
-use rusqlite::{
-    Connection, ToSql,
-    types::{ToSqlOutput, ValueRef},
-};
+use crate::{postgres, sqlite};
+use angarium_base::{Result, error::NOT_FOUND};
 
 /// A parameter of a statement.
 #[derive(Clone, Copy, Debug)]
@@ -55,17 +50,6 @@ impl<'a, T: Into<V<'a>>> From<Option<T>> for V<'a> {
     }
 }
 
-impl ToSql for V<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match *self {
-            V::Null => ValueRef::Null,
-            V::Int(i) => ValueRef::Integer(i),
-            V::Text(t) => ValueRef::Text(t.as_bytes()),
-            V::Bytes(b) => ValueRef::Blob(b),
-        }))
-    }
-}
-
 /// The parameters of a statement: `v![app, limit]`.
 #[macro_export]
 macro_rules! v {
@@ -73,7 +57,10 @@ macro_rules! v {
 }
 
 /// A row of an answer.
-pub struct Row<'r>(&'r rusqlite::Row<'r>);
+pub enum Row<'r> {
+    Sqlite(&'r sqlite::Row<'r>),
+    Postgres(&'r postgres::Row),
+}
 
 /// A type that a column can be read as.
 pub trait Col: Sized {
@@ -83,7 +70,10 @@ pub trait Col: Sized {
 macro_rules! col {
     ($($t:ty),*) => {$(impl Col for $t {
         fn read(row: &Row<'_>, column: usize) -> Result<Self> {
-            row.0.get(column).map_err(failed)
+            match row {
+                Row::Sqlite(row) => row.get(column).map_err(sqlite::failed),
+                Row::Postgres(row) => postgres::column(row, column),
+            }
         }
     })*};
 }
@@ -96,7 +86,10 @@ impl Row<'_> {
 
     /// The bytes of a column, without copying them.
     pub fn bytes(&self, column: usize) -> Result<&[u8]> {
-        self.0.get_ref(column).map_err(failed)?.as_blob().map_err(|e| failed(e.into()))
+        match self {
+            Row::Sqlite(row) => sqlite::bytes(row, column),
+            Row::Postgres(row) => postgres::bytes(row, column),
+        }
     }
 }
 
@@ -107,17 +100,27 @@ pub struct Staged {
     pub frame: Vec<u8>,
 }
 
-/// One transaction. SQL is written with `$1`, `ON CONFLICT` and `RETURNING`.
+/// One transaction. SQL is written with `$1`, `ON CONFLICT` and `RETURNING`, and runs on both engines.
+///
+/// On PostgreSQL a transaction sees what others commit while it runs (READ COMMITTED): a decision that has to
+/// hold is the condition of the statement that acts on it (`UPDATE … WHERE`), not a read before it.
 pub struct Tx<'a> {
-    pub(crate) connection: &'a Connection,
+    pub(crate) engine: Engine<'a>,
     pub(crate) staged: &'a mut Vec<Staged>,
+}
+
+pub(crate) enum Engine<'a> {
+    Sqlite(sqlite::Statements<'a>),
+    Postgres(&'a mut (dyn postgres::Statements + 'a)),
 }
 
 impl Tx<'_> {
     /// Runs one statement; returns how many rows it changed.
     pub fn exec(&mut self, sql: &'static str, params: &[V<'_>]) -> Result<u64> {
-        let mut statement = self.prepare(sql, params)?;
-        statement.raw_execute().map(|n| n as u64).map_err(failed)
+        match &mut self.engine {
+            Engine::Sqlite(on) => on.exec(sql, params),
+            Engine::Postgres(on) => on.exec(sql, params),
+        }
     }
 
     /// Reads all rows, each through `f`.
@@ -128,31 +131,31 @@ impl Tx<'_> {
         mut f: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let mut out = Vec::new();
-        self.each(sql, params, |row| {
+        let mut take = |row: &Row<'_>| {
             out.push(f(row)?);
             Ok(true)
-        })?;
+        };
+        match &mut self.engine {
+            Engine::Sqlite(on) => on.each(sql, params, &mut take)?,
+            Engine::Postgres(on) => on.all(sql, params, &mut take)?,
+        }
         Ok(out)
     }
 
-    /// Reads rows until `f` says `false`.
+    /// Reads rows until `f` says `false`; those after it are not fetched, or few of them.
     pub fn each(
         &mut self,
         sql: &'static str,
         params: &[V<'_>],
         mut f: impl FnMut(&Row<'_>) -> Result<bool>,
     ) -> Result<()> {
-        let mut statement = self.prepare(sql, params)?;
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(failed)? {
-            if !f(&Row(row))? {
-                break;
-            }
+        match &mut self.engine {
+            Engine::Sqlite(on) => on.each(sql, params, &mut f),
+            Engine::Postgres(on) => on.each(sql, params, &mut f),
         }
-        Ok(())
     }
 
-    /// Reads the first row, if there is one.
+    /// Reads the first row, if there is one. The statement is to ask for one only (`LIMIT 1`, a unique key).
     pub fn maybe<T>(
         &mut self,
         sql: &'static str,
@@ -160,10 +163,14 @@ impl Tx<'_> {
         mut f: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
         let mut out = None;
-        self.each(sql, params, |row| {
+        let mut take = |row: &Row<'_>| {
             out = Some(f(row)?);
             Ok(false)
-        })?;
+        };
+        match &mut self.engine {
+            Engine::Sqlite(on) => on.each(sql, params, &mut take)?,
+            Engine::Postgres(on) => on.all(sql, params, &mut take)?,
+        }
         Ok(out)
     }
 
@@ -180,16 +187,6 @@ impl Tx<'_> {
         self.maybe(sql, params, f)?.ok_or_else(|| NOT_FOUND.err("there is nothing by that name"))
     }
 
-    fn prepare(&self, sql: &'static str, params: &[V<'_>]) -> Result<rusqlite::CachedStatement<'_>> {
-        if self.connection.is_autocommit() {
-            // A statement before this one cost the transaction, and its error was not heeded.
-            return Err(given_up());
-        }
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
-        bind(&mut statement, params).map_err(failed)?;
-        Ok(statement)
-    }
-
     /// Hands a framed record to the journal, which writes it in the same commit.
     pub fn stage(&mut self, stream: i64, frame: Vec<u8>) {
         self.staged.push(Staged { stream, frame });
@@ -199,34 +196,4 @@ impl Tx<'_> {
     pub fn take_staged(&mut self) -> Vec<Staged> {
         std::mem::take(self.staged)
     }
-}
-
-/// Binds `$n` to the n-th parameter. SQLite takes `$1` for a name and numbers names as they appear, so the
-/// place is read off the name.
-fn bind(statement: &mut rusqlite::CachedStatement<'_>, params: &[V<'_>]) -> rusqlite::Result<()> {
-    let count = statement.parameter_count();
-    for index in 1..=count {
-        let name = statement.parameter_name(index).and_then(|name| name.strip_prefix('$'));
-        let param = name.and_then(|n| n.parse::<usize>().ok()).and_then(|n| params.get(n.checked_sub(1)?));
-        let param = *param.ok_or(rusqlite::Error::InvalidParameterCount(params.len(), count))?;
-        statement.raw_bind_parameter(index, param)?;
-    }
-    Ok(())
-}
-
-/// The engine gave the whole transaction up, as it does when its disk is full or fails.
-pub(crate) fn given_up() -> Error {
-    UNAVAILABLE.err("the store's disk is full or failed; nothing was accepted")
-}
-
-/// Our error for one of the engine's: what may heal is `unavailable`, the rest is a fault of ours.
-pub(crate) fn failed(source: rusqlite::Error) -> Error {
-    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
-    let code = match source.sqlite_error_code() {
-        Some(DatabaseBusy | DatabaseLocked) => UNAVAILABLE.err("the store is busy"),
-        Some(DiskFull) => UNAVAILABLE.err("the store's disk is full; nothing was accepted"),
-        Some(SystemIoFailure) => UNAVAILABLE.err("the store's disk failed; nothing was accepted"),
-        _ => STORE_FAILED.err("the store refused a statement"),
-    };
-    code.with_source(source)
 }

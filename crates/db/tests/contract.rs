@@ -10,6 +10,10 @@ mod backup;
 mod disk;
 #[path = "contract/opening.rs"]
 mod opening;
+#[path = "contract/places.rs"]
+mod places;
+#[path = "contract/postgres.rs"]
+mod postgres;
 #[path = "contract/reading.rs"]
 mod reading;
 #[path = "contract/writing.rs"]
@@ -28,10 +32,10 @@ use std::{
 /// How long anything may take before it counts as never.
 const NEVER: Duration = Duration::from_secs(20);
 
-const THINGS: Migration = Migration {
-    name: "0001_things",
-    sql: "CREATE TABLE things (name TEXT PRIMARY KEY, body BLOB); CREATE TABLE twins (name TEXT PRIMARY KEY);",
-};
+const THINGS: Migration = Migration::new(
+    "0001_things",
+    "CREATE TABLE things (name TEXT PRIMARY KEY, body BLOB); CREATE TABLE twins (name TEXT PRIMARY KEY);",
+);
 
 fn open(dir: &Path) -> Db {
     Db::open(dir, &[THINGS], Clock::manual(1_000)).unwrap()

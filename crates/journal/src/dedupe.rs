@@ -10,8 +10,11 @@
 //!
 //! An id is remembered for at least the window, and forgotten a run at a time.
 
+pub mod shared;
+
 use angarium_base::Result;
 use angarium_db::{Tx, v};
+use parking_lot::Mutex;
 use std::{
     collections::{HashSet, VecDeque},
     hash::{BuildHasherDefault, Hasher},
@@ -37,6 +40,51 @@ pub fn hash(seed: u64, stream: i64, id: &str) -> IdHash {
 pub struct Window {
     pub age_ms: i64,
     pub ids: usize,
+}
+
+/// Where the ids are remembered.
+#[derive(Clone)]
+pub enum Remembered {
+    /// In this process, which alone appends to the store.
+    Here(Arc<Mutex<Seen>>),
+    /// In the store, for all processes that append to it.
+    Shared(Window),
+}
+
+impl Remembered {
+    /// Takes the ids in; says of each whether it was new. Part of a tick: see [`Remembered::settle`].
+    pub fn admit(&self, tx: &mut Tx<'_>, ids: &[IdHash], now: i64) -> Result<Vec<bool>> {
+        match self {
+            Remembered::Here(seen) => {
+                let mut seen = seen.lock();
+                ids.iter().map(|id| seen.insert(tx, *id)).collect()
+            }
+            Remembered::Shared(_) => shared::admit(tx, ids, now),
+        }
+    }
+
+    /// Writes what the tick added.
+    pub fn flush(&self, tx: &mut Tx<'_>, now: i64) -> Result<()> {
+        match self {
+            Remembered::Here(seen) => seen.lock().flush(tx, now),
+            Remembered::Shared(_) => Ok(()),
+        }
+    }
+
+    /// Keeps what the tick added if it is durable, and takes it back if it is not.
+    pub fn settle(&self, durable: bool, now: i64) {
+        if let Remembered::Here(seen) = self {
+            seen.lock().settle(durable, now);
+        }
+    }
+
+    /// How many this process remembers.
+    pub fn len(&self) -> usize {
+        match self {
+            Remembered::Here(seen) => seen.lock().len(),
+            Remembered::Shared(_) => 0,
+        }
+    }
 }
 
 /// The hashes are random already.

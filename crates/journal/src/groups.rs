@@ -75,10 +75,11 @@ impl Journal {
         wait: Duration,
     ) -> Result<Handed> {
         let deadline = Instant::now() + wait;
-        let mut head = self.watch(stream);
+        let mut head = self.watch(stream).await?;
         loop {
-            let end = *head.borrow_and_update();
-            let (row, first_offset) = self.look(stream, group).await?;
+            let visible = *head.borrow_and_update();
+            let (row, first_offset, end) = self.stand(stream, group).await?;
+            let end = end.max(visible);
             if row.committed.max(first_offset) < end {
                 if let Some(row) = self.claim(stream, group, consumer, row).await? {
                     let from = row.committed.max(first_offset);
@@ -107,29 +108,20 @@ impl Journal {
         }
     }
 
-    /// The group's row, made if it is not there, and the first offset that the stream still has.
-    async fn look(&self, stream: &Stream, group: &str) -> Result<(GroupRow, u64)> {
+    /// The group's row, made if it is not there, and the offsets that the stream has.
+    async fn stand(&self, stream: &Stream, group: &str) -> Result<(GroupRow, u64, u64)> {
         let (id, name, now) = (stream.id, group.to_owned(), self.clock().now());
-        let (row, first) = self
+        let (row, there) = self
             .db()
-            .read(move |tx| Ok((store::group(tx, id, &name)?, store::stream_by_id(tx, id)?.first_offset)))
+            .read(move |tx| Ok((store::group(tx, id, &name)?, store::stream_by_id(tx, id)?)))
             .await?;
+        let (first, end) = (there.first_offset, there.next_offset);
         if let Some(row) = row {
-            return Ok((row, first));
+            return Ok((row, first, end));
         }
         let name = group.to_owned();
-        let made = self
-            .db()
-            .write(move |tx| match store::group(tx, id, &name)? {
-                Some(row) => Ok(row),
-                None => {
-                    let row = GroupRow { committed: 0, holder: None, lease_until: 0 };
-                    store::save_group(tx, id, &name, &row, now)?;
-                    Ok(row)
-                }
-            })
-            .await?;
-        Ok((made, first))
+        let made = self.db().write(move |tx| store::ensure_group(tx, id, &name, now)).await?;
+        Ok((made, first, end))
     }
 
     /// Makes `consumer` the reader of the group, unless another one is. Writes only when something changes.
@@ -147,18 +139,8 @@ impl Journal {
         let (name, consumer) = (group.to_owned(), consumer.to_owned());
         self.db()
             .write(move |tx| {
-                let row = store::group(tx, id, &name)?.unwrap_or(GroupRow {
-                    committed: 0,
-                    holder: None,
-                    lease_until: 0,
-                });
-                let held = row.holder.as_ref().is_some_and(|h| *h != consumer) && row.lease_until > now;
-                if held {
-                    return Ok(None);
-                }
-                let row = GroupRow { holder: Some(consumer.clone()), lease_until: now + LEASE_MS, ..row };
-                store::save_group(tx, id, &name, &row, now)?;
-                Ok(Some(row))
+                store::ensure_group(tx, id, &name, now)?;
+                store::lend_group(tx, id, &name, &consumer, now, now + LEASE_MS)
             })
             .await
     }
@@ -181,26 +163,19 @@ impl Journal {
             .write(move |tx| {
                 let there = store::stream_by_id(tx, id)?;
                 let end = there.next_offset;
-                let row = store::group(tx, id, &name)?.unwrap_or(GroupRow {
-                    committed: 0,
-                    holder: None,
-                    lease_until: 0,
-                });
-                if row.holder.as_ref().is_some_and(|h| *h != consumer) && row.lease_until > now {
-                    return Err(GROUP_LEASED
-                        .err("another consumer reads for this group by now; what you took will come to it"));
+                store::ensure_group(tx, id, &name, now)?;
+                if next > end || !store::commit_group(tx, id, &name, &consumer, next, now)? {
+                    let row = store::ensure_group(tx, id, &name, now)?;
+                    let held = row.holder.is_some_and(|h| h != consumer) && row.lease_until > now;
+                    return Err(if held {
+                        GROUP_LEASED.err(
+                            "another consumer reads for this group by now; what you took will come to it",
+                        )
+                    } else {
+                        COMMIT_OUT_OF_RANGE
+                            .err("the cursor is not between what is committed and the end of the stream")
+                    });
                 }
-                if next < row.committed || next > end {
-                    return Err(COMMIT_OUT_OF_RANGE
-                        .err("the cursor is not between what is committed and the end of the stream"));
-                }
-                store::save_group(
-                    tx,
-                    id,
-                    &name,
-                    &GroupRow { committed: next, holder: None, lease_until: 0 },
-                    now,
-                )?;
                 let lag = end - next.max(there.first_offset);
                 Ok(Group { name: name.clone(), committed: next, lag, holder: None })
             })

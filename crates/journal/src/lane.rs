@@ -3,7 +3,7 @@
 
 use crate::{
     Appended, Batch,
-    dedupe::Seen,
+    dedupe::{IdHash, Remembered},
     frame::{self, Chunk, Frames},
     store,
     tail::Tails,
@@ -12,7 +12,7 @@ use angarium_base::{
     Clock, Error, Result,
     error::{OVERLOADED, UNAVAILABLE},
 };
-use angarium_db::{Participant, Tx, sqlite::Alarm};
+use angarium_db::{Alarm, Participant, Staged, Stager, Tx};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::{
@@ -155,18 +155,32 @@ impl Lane {
 /// The journal's part in every tick of the writer.
 pub struct Writer {
     pub lane: Arc<Lane>,
-    pub seen: Arc<Mutex<Seen>>,
+    pub seen: Remembered,
+    pub ends: Ends,
+    pub answers: Arc<Answers>,
+    tick: Tick,
+    at: Arc<Committing>,
+}
+
+/// What is done about batches when their transaction is over.
+pub struct Committing {
     pub tails: Arc<Tails>,
     pub counters: Arc<Counters>,
-    pub answers: Arc<Answers>,
     pub clock: Clock,
-    /// Where each stream ends, as committed.
-    ends: HashMap<i64, End>,
-    tick: Tick,
+    /// Called when streams have grown; with `true` if others appended in between, whose records are to be read first.
+    pub news: Arc<dyn Fn(bool) + Send + Sync>,
+}
+
+/// How a tick learns where a stream ends.
+pub enum Ends {
+    /// Nobody else appends: as this process committed it.
+    Known(HashMap<i64, End>),
+    /// Others append too: from the store, where it is taken until the tick is over.
+    Taken,
 }
 
 #[derive(Clone, Copy)]
-struct End {
+pub struct End {
     next_offset: u64,
     last_at: i64,
 }
@@ -191,26 +205,21 @@ struct Open {
 impl Writer {
     pub fn new(
         lane: Arc<Lane>,
-        seen: Arc<Mutex<Seen>>,
-        tails: Arc<Tails>,
-        counters: Arc<Counters>,
+        seen: Remembered,
+        ends: Ends,
         answers: Arc<Answers>,
-        clock: Clock,
+        at: Arc<Committing>,
     ) -> Writer {
-        Writer { lane, seen, tails, counters, answers, clock, ends: HashMap::new(), tick: Tick::default() }
+        Writer { lane, seen, ends, answers, tick: Tick::default(), at }
     }
 
     /// Puts one append into the tick, without the records that are known already.
-    fn add(&mut self, tx: &mut Tx<'_>, append: Append, seen: &mut Seen, now: i64) -> Result<()> {
+    fn add(&mut self, tx: &mut Tx<'_>, append: Append, new: &mut impl Iterator<Item = bool>) -> Result<()> {
         let Append { stream, mut batch, mut packed, answer } = append;
         // First of all, so that an error on the way is told to this caller too.
         self.tick.answers.push((answer, Appended::default()));
-        let mut duplicates = Vec::new();
-        for (index, id) in &batch.ids {
-            if !seen.insert(tx, *id)? {
-                duplicates.push(*index);
-            }
-        }
+        let known = batch.ids.iter().zip(new).filter(|(_, new)| !new);
+        let duplicates: Vec<u32> = known.map(|((index, _), _)| *index).collect();
         if !duplicates.is_empty() {
             batch.frames = frame::without(&batch.frames, &duplicates);
             batch.count -= duplicates.len() as u32;
@@ -218,13 +227,12 @@ impl Writer {
         }
         let accepted = batch.count;
         if accepted > 0 {
-            self.open(tx, stream, now)?;
             match packed {
                 Some((codec, data)) => {
-                    self.close_row(tx, stream)?;
-                    self.write_row(tx, stream, batch.frames.into(), batch.count, (codec, &data))?;
+                    self.tick.close_row(tx, stream)?;
+                    self.tick.write_row(tx, stream, batch.frames.into(), batch.count, (codec, &data))?;
                 }
-                None => self.collect(stream, &batch.frames, batch.count),
+                None => self.tick.collect(stream, &batch.frames, batch.count),
             }
         }
         if let Some((_, appended)) = self.tick.answers.last_mut() {
@@ -232,34 +240,41 @@ impl Writer {
         }
         Ok(())
     }
+}
 
+impl Tick {
     fn collect(&mut self, stream: i64, frames: &[u8], count: u32) {
-        if let Some(open) = self.tick.streams.get_mut(&stream) {
+        if let Some(open) = self.streams.get_mut(&stream) {
             open.frames.extend_from_slice(frames);
             open.count += count;
         }
     }
 
     /// Makes the stream part of the tick. A stream's instants never go back, even if the clock does.
-    fn open(&mut self, tx: &mut Tx<'_>, stream: i64, now: i64) -> Result<()> {
-        if self.tick.streams.contains_key(&stream) {
+    fn open(&mut self, tx: &mut Tx<'_>, stream: i64, now: i64, ends: &Ends) -> Result<()> {
+        if self.streams.contains_key(&stream) {
             return Ok(());
         }
-        let mut end = match self.ends.get(&stream) {
-            Some(end) => *end,
-            None => {
-                let row = store::stream_by_id(tx, stream)?;
-                End { next_offset: row.next_offset, last_at: row.last_at }
+        let end = match ends {
+            Ends::Known(ends) => match ends.get(&stream) {
+                Some(end) => End { last_at: end.last_at.max(now), ..*end },
+                None => {
+                    let row = store::stream_by_id(tx, stream)?;
+                    End { next_offset: row.next_offset, last_at: row.last_at.max(now) }
+                }
+            },
+            Ends::Taken => {
+                let (next_offset, last_at) = store::take_end(tx, stream, now)?;
+                End { next_offset, last_at }
             }
         };
-        end.last_at = end.last_at.max(now);
-        self.tick.streams.insert(stream, Open { end, frames: Vec::new(), count: 0, stored_bytes: 0 });
+        self.streams.insert(stream, Open { end, frames: Vec::new(), count: 0, stored_bytes: 0 });
         Ok(())
     }
 
     /// Writes the small records collected so far as one row.
     fn close_row(&mut self, tx: &mut Tx<'_>, stream: i64) -> Result<()> {
-        let Some(open) = self.tick.streams.get_mut(&stream) else { return Ok(()) };
+        let Some(open) = self.streams.get_mut(&stream) else { return Ok(()) };
         if open.count == 0 {
             return Ok(());
         }
@@ -279,26 +294,26 @@ impl Writer {
         count: u32,
         (codec, data): (i64, &[u8]),
     ) -> Result<()> {
-        let Some(open) = self.tick.streams.get_mut(&stream) else { return Ok(()) };
+        let Some(open) = self.streams.get_mut(&stream) else { return Ok(()) };
         let chunk = Chunk { first_offset: open.end.next_offset, count, at: open.end.last_at, frames };
         store::insert_batch(tx, stream, &chunk, codec, data)?;
         open.end.next_offset += u64::from(count);
         open.stored_bytes += data.len() as u64;
-        self.tick.stored_bytes += data.len() as u64;
-        self.tick.chunks.push((stream, Arc::new(chunk)));
+        self.stored_bytes += data.len() as u64;
+        self.chunks.push((stream, Arc::new(chunk)));
         Ok(())
     }
 
     /// Closes the open rows, and moves the ends and the counters of the streams.
     fn close(&mut self, tx: &mut Tx<'_>) -> Result<()> {
-        let streams: Vec<i64> = self.tick.streams.keys().copied().collect();
+        let streams: Vec<i64> = self.streams.keys().copied().collect();
         for stream in streams {
             self.close_row(tx, stream)?;
-            let Some(open) = self.tick.streams.get(&stream) else { continue };
+            let Some(open) = self.streams.get(&stream) else { continue };
             store::advance(tx, stream, open.end.next_offset, open.stored_bytes, open.end.last_at)?;
         }
         let mut counts: HashMap<(i64, i64, &str), u64> = HashMap::new();
-        for (stream, chunk) in &self.tick.chunks {
+        for (stream, chunk) in &self.chunks {
             for (kind, _) in Frames(&chunk.frames) {
                 *counts.entry((*stream, chunk.at / 60_000, kind)).or_default() += 1;
             }
@@ -317,41 +332,48 @@ impl Participant for Writer {
 
     fn flush(&mut self, tx: &mut Tx<'_>) -> Result<()> {
         self.tick = Tick::default();
-        let now = self.clock.now();
-        for staged in tx.take_staged() {
-            self.open(tx, staged.stream, now)?;
-            self.collect(staged.stream, &staged.frame, 1);
-        }
-        let taken = self.lane.take();
-        let seen = self.seen.clone();
-        let mut seen = seen.lock();
+        let now = self.at.clock.now();
+        let (staged, taken) = (tx.take_staged(), self.lane.take());
+        let filled = self.fill(tx, staged, &taken, now);
         let mut taken = taken.into_iter();
-        while let Some(append) = taken.next() {
-            if let Err(error) = self.add(tx, append, &mut seen, now) {
+        let mut new = match filled {
+            Ok(new) => new.into_iter(),
+            Err(error) => {
                 // All of them fail together.
                 self.tick.answers.extend(taken.map(|left| (left.answer, Appended::default())));
                 return Err(error);
             }
+        };
+        while let Some(append) = taken.next() {
+            if let Err(error) = self.add(tx, append, &mut new) {
+                self.tick.answers.extend(taken.map(|left| (left.answer, Appended::default())));
+                return Err(error);
+            }
         }
-        seen.flush(tx, now)?;
-        drop(seen);
-        self.close(tx)
+        self.seen.flush(tx, now)?;
+        self.tick.close(tx)
     }
 
     fn settle(&mut self, outcome: std::result::Result<(), &Error>) {
-        let tick = std::mem::take(&mut self.tick);
-        self.seen.lock().settle(outcome.is_ok(), self.clock.now());
+        let mut tick = std::mem::take(&mut self.tick);
+        self.seen.settle(outcome.is_ok(), self.at.clock.now());
+        let answers = std::mem::take(&mut tick.answers);
         match outcome {
             Ok(()) => {
-                self.ends.extend(tick.streams.iter().map(|(stream, open)| (*stream, open.end)));
-                self.note(&tick);
-                self.tails.publish(tick.chunks);
-                self.answers.hand_over(tick.answers.into_iter().map(|(to, done)| (to, Ok(done))).collect());
+                if let Ends::Known(ends) = &mut self.ends {
+                    ends.extend(tick.streams.iter().map(|(stream, open)| (*stream, open.end)));
+                }
+                let duplicates = answers.iter().map(|(_, a)| a.duplicates.len() as u64).sum();
+                self.at.counters.duplicates.fetch_add(duplicates, Relaxed);
+                self.at.publish(tick);
+                self.answers.hand_over(answers.into_iter().map(|(to, done)| (to, Ok(done))).collect());
             }
             Err(error) => {
                 // What was appended may be on disk or not; the ends are read again.
-                self.ends.clear();
-                let failed = tick.answers.into_iter().map(|(to, _)| to);
+                if let Ends::Known(ends) = &mut self.ends {
+                    ends.clear();
+                }
+                let failed = answers.into_iter().map(|(to, _)| to);
                 let waiting = self.lane.take_all().into_iter().map(|append| append.answer);
                 self.answers.hand_over(failed.chain(waiting).map(|to| (to, Err(error.again()))).collect());
             }
@@ -359,22 +381,84 @@ impl Participant for Writer {
     }
 }
 
+impl Writer {
+    /// Takes the ids in, then the streams, each in an order that all processes keep to: so no two wait for each other.
+    /// Returns of each id of the appends whether it was new.
+    fn fill(
+        &mut self,
+        tx: &mut Tx<'_>,
+        staged: Vec<Staged>,
+        taken: &[Append],
+        now: i64,
+    ) -> Result<Vec<bool>> {
+        let ids: Vec<IdHash> =
+            taken.iter().flat_map(|append| append.batch.ids.iter().map(|(_, id)| *id)).collect();
+        let new = self.seen.admit(tx, &ids, now)?;
+        let mut at = 0;
+        let grows = taken.iter().filter(|append| {
+            let ids = &new[at..at + append.batch.ids.len()];
+            at += ids.len();
+            append.batch.count as usize > ids.iter().filter(|new| !**new).count()
+        });
+        self.tick.open_all(tx, &staged, grows.map(|append| append.stream), now, &self.ends)?;
+        for staged in staged {
+            self.tick.collect(staged.stream, &staged.frame, 1);
+        }
+        Ok(new)
+    }
+}
+
+impl Tick {
+    fn open_all(
+        &mut self,
+        tx: &mut Tx<'_>,
+        staged: &[Staged],
+        more: impl Iterator<Item = i64>,
+        now: i64,
+        ends: &Ends,
+    ) -> Result<()> {
+        let mut streams: Vec<i64> = staged.iter().map(|staged| staged.stream).chain(more).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        streams.into_iter().try_for_each(|stream| self.open(tx, stream, now, ends))
+    }
+}
+
+impl Committing {
+    /// Shows what is durable to those who wait for it.
+    fn publish(&self, tick: Tick) {
+        let records: u64 = tick.chunks.iter().map(|(_, chunk)| u64::from(chunk.count)).sum();
+        let raw: u64 = tick.chunks.iter().map(|(_, chunk)| chunk.frames.len() as u64).sum();
+        self.counters.records.fetch_add(records, Relaxed);
+        self.counters.raw_bytes.fetch_add(raw, Relaxed);
+        self.counters.stored_bytes.fetch_add(tick.stored_bytes, Relaxed);
+        if !tick.chunks.is_empty() {
+            (self.news)(self.tails.publish(tick.chunks));
+        }
+    }
+}
+
+/// Where closures have transactions of their own: what they staged is written in theirs, last of all, so that the
+/// streams' ends are taken for the shortest time.
+pub struct Appender(pub Arc<Committing>);
+
+impl Stager for Appender {
+    fn write(&self, tx: &mut Tx<'_>, staged: Vec<Staged>) -> Result<Box<dyn FnOnce() + Send>> {
+        let mut tick = Tick::default();
+        tick.open_all(tx, &staged, std::iter::empty(), self.0.clock.now(), &Ends::Taken)?;
+        for staged in staged {
+            tick.collect(staged.stream, &staged.frame, 1);
+        }
+        tick.close(tx)?;
+        let at = self.0.clone();
+        Ok(Box::new(move || at.publish(tick)))
+    }
+}
+
 impl Drop for Writer {
     /// The store's writer has ended.
     fn drop(&mut self) {
         self.lane.close();
-    }
-}
-
-impl Writer {
-    fn note(&self, tick: &Tick) {
-        let records: u64 = tick.chunks.iter().map(|(_, chunk)| u64::from(chunk.count)).sum();
-        let raw: u64 = tick.chunks.iter().map(|(_, chunk)| chunk.frames.len() as u64).sum();
-        let duplicates: u64 = tick.answers.iter().map(|(_, a)| a.duplicates.len() as u64).sum();
-        self.counters.records.fetch_add(records, Relaxed);
-        self.counters.raw_bytes.fetch_add(raw, Relaxed);
-        self.counters.stored_bytes.fetch_add(tick.stored_bytes, Relaxed);
-        self.counters.duplicates.fetch_add(duplicates, Relaxed);
     }
 }
 

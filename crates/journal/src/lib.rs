@@ -15,9 +15,12 @@
 //! * what a group has committed never comes to it again; what it has not comes again;
 //! * a reader at the end is woken after the commit.
 //!
-//! Engine: rows of batches in the store's own SQLite file.
+//! Engine: rows of batches in the store, a SQLite file or a PostgreSQL database. In PostgreSQL several processes append
+//! to one stream: each takes the stream's end in its transaction until the commit ([`store::take_end`]), so the order of
+//! offsets is that of commits, and a reader at the end never passes over one that commits late.
 
 mod dedupe;
+mod follow;
 mod frame;
 mod groups;
 mod lane;
@@ -31,8 +34,9 @@ pub use groups::{CODES, COMMIT_OUT_OF_RANGE, GROUP_LEASED, Group, Handed, LEASE_
 pub use maintenance::Retention;
 
 use angarium_base::{AppId, Clock, Result};
-use angarium_db::{Db, Migration, Tx};
-use dedupe::{IdHash, Seen};
+use angarium_db::{Db, Engines, Migration, Tx};
+use dedupe::{IdHash, Remembered, Seen};
+use lane::{Committing, Ends};
 use parking_lot::{Mutex, RwLock};
 use std::{
     collections::HashMap,
@@ -40,17 +44,19 @@ use std::{
     time::Duration,
 };
 use tail::Tails;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The journal's part of the schema.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { name: "journal_0001", sql: include_str!("../migrations/0001_journal.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
+    Migration::only(Engines::Postgres, "journal_0002", include_str!("../migrations/0002_postgres.sql")),
+];
 
 /// Frames that one read takes into memory at most, beyond the first batch.
 const READ_BYTES: usize = 2 << 20;
 
 /// What a journal is opened with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// For how long, and for how many, record ids are remembered.
     pub window: Window,
@@ -58,6 +64,8 @@ pub struct Options {
     pub retention: HashMap<String, Retention>,
     /// How often retention looks.
     pub retention_every: Duration,
+    /// Called after each commit that other processes may wait for. They are to call [`Journal::look`].
+    pub announce: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Default for Options {
@@ -66,6 +74,7 @@ impl Default for Options {
             window: Window { age_ms: 7 * 24 * 3_600_000, ids: 10_000_000 },
             retention: HashMap::new(),
             retention_every: Duration::from_secs(30),
+            announce: None,
         }
     }
 }
@@ -81,10 +90,12 @@ struct State {
     /// Keys the hashes of record ids; the data directory's own.
     seed: u64,
     lane: Arc<lane::Lane>,
-    seen: Arc<Mutex<Seen>>,
+    seen: Remembered,
     tails: Arc<Tails>,
     counters: Arc<lane::Counters>,
     streams: RwLock<HashMap<AppId, Vec<Stream>>>,
+    /// Rung when there is something of others to be read.
+    bell: Arc<Notify>,
     /// Hands answers to their callers; ends with the journal.
     delivery: tokio::task::AbortHandle,
 }
@@ -189,16 +200,36 @@ impl Journal {
         let (window, now) = (options.window, clock.now());
         let seed = db.write(load_seed).await?;
         db.write(dedupe::discard_unsealed).await?;
-        let seen = Arc::new(Mutex::new(db.read(move |tx| Seen::load(tx, window, now)).await?));
+        let seen = if db.is_shared() {
+            Remembered::Shared(window)
+        } else {
+            Remembered::Here(Arc::new(Mutex::new(db.read(move |tx| Seen::load(tx, window, now)).await?)))
+        };
+        let ends = if db.is_shared() { Ends::Taken } else { Ends::Known(HashMap::new()) };
         let lane = Arc::new(lane::Lane::new(db.alarm()));
         let tails = Arc::new(Tails::default());
         let counters = Arc::new(lane::Counters::default());
         let answers = Arc::new(lane::Answers::default());
         let delivery = tokio::spawn(answers.clone().deliver()).abort_handle();
-        let (lane_, seen_, tails_) = (lane.clone(), seen.clone(), tails.clone());
-        db.join(Box::new(lane::Writer::new(lane_, seen_, tails_, counters.clone(), answers, clock.clone())));
-        let streams = RwLock::default();
-        Ok(Journal(Arc::new(State {
+        let bell = Arc::new(Notify::new());
+        let (ring, announce) = (bell.clone(), options.announce.clone());
+        let committing = Arc::new(Committing {
+            tails: tails.clone(),
+            counters: counters.clone(),
+            clock: clock.clone(),
+            news: Arc::new(move |behind| {
+                if behind {
+                    ring.notify_one();
+                }
+                if let Some(announce) = &announce {
+                    announce();
+                }
+            }),
+        });
+        db.stage_with(Arc::new(lane::Appender(committing.clone())));
+        db.join(Box::new(lane::Writer::new(lane.clone(), seen.clone(), ends, answers, committing)));
+        let shared = db.is_shared();
+        let state = State {
             db,
             clock,
             options,
@@ -207,9 +238,18 @@ impl Journal {
             seen,
             tails,
             counters,
-            streams,
+            streams: RwLock::default(),
+            bell: bell.clone(),
             delivery,
-        })))
+        };
+        let journal = Journal(Arc::new(state));
+        tokio::spawn(follow::run(Arc::downgrade(&journal.0), bell, shared));
+        Ok(journal)
+    }
+
+    /// Somebody else has appended something: looks for it.
+    pub fn look(&self) {
+        self.0.bell.notify_one();
     }
 
     /// The stream `name` of `app`, made if it is not there.
@@ -268,6 +308,8 @@ impl Journal {
     /// Up to `max` records from offset `from` on; fewer when they are large.
     pub async fn read(&self, stream: &Stream, from: u64, max: u64) -> Result<Page> {
         let kept = self.0.tails.read(stream.id, from, READ_BYTES);
+        // Where others append too, what is visible here may not be all.
+        let kept = kept.filter(|chunks| !chunks.is_empty() || !self.db().is_shared());
         let chunks = match kept {
             Some(chunks) => chunks,
             None => {
@@ -282,9 +324,28 @@ impl Journal {
     }
 
     /// A receiver of the stream's next offset, changed after each commit to it.
-    pub fn watch(&self, stream: &Stream) -> watch::Receiver<u64> {
-        // The tail was made with the handle, from the store.
-        self.0.tails.watch(stream.id, 0)
+    pub async fn watch(&self, stream: &Stream) -> Result<watch::Receiver<u64>> {
+        // The tail was made with the handle, from the store. Watched from here on, it is kept up to date.
+        let head = self.0.tails.watch(stream.id, 0);
+        if self.db().is_shared() {
+            let end = self.end(stream).await?;
+            if end > *head.borrow() && self.0.tails.watchers(stream.id) == 1 {
+                self.0.tails.skip_to(stream.id, end);
+            } else {
+                self.look();
+            }
+        }
+        Ok(head)
+    }
+
+    /// The stream's next offset.
+    pub async fn end(&self, stream: &Stream) -> Result<u64> {
+        let visible = *self.0.tails.watch(stream.id, 0).borrow();
+        if !self.db().is_shared() {
+            return Ok(visible);
+        }
+        let id = stream.id;
+        Ok(self.db().read(move |tx| store::stream_by_id(tx, id)).await?.next_offset.max(visible))
     }
 
     /// The first offset of what became durable at `at` or later; the end, if nothing did.
@@ -339,7 +400,7 @@ impl Journal {
             duplicates: counters.duplicates.load(Relaxed),
             raw_bytes: counters.raw_bytes.load(Relaxed),
             stored_bytes: counters.stored_bytes.load(Relaxed),
-            remembered_ids: self.0.seen.lock().len() as u64,
+            remembered_ids: self.0.seen.len() as u64,
         }
     }
 
@@ -388,7 +449,7 @@ impl Journal {
         &self.0.clock
     }
 
-    fn seen(&self) -> &Mutex<Seen> {
+    fn seen(&self) -> &Remembered {
         &self.0.seen
     }
 

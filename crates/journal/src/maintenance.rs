@@ -2,7 +2,11 @@
 //!
 //! Everything goes through the writer in small pieces, so that no tick is held up by it.
 
-use crate::{Journal, dedupe, store};
+use crate::{
+    Journal,
+    dedupe::{self, Remembered, shared},
+    store,
+};
 use angarium_base::{Result, clock::Millis};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -35,10 +39,18 @@ impl Journal {
         }
     }
 
-    /// Sorts full sets of ids onto the disk, and forgets runs that left the window.
+    /// Sorts full sets of ids onto the disk, and forgets what left the window.
     async fn care_for_ids(&self) -> Result<()> {
+        let seen = match self.seen() {
+            Remembered::Here(seen) => seen,
+            Remembered::Shared(window) => {
+                let before = self.clock().now() - window.age_ms;
+                while self.db().write(move |tx| shared::forget_some(tx, before)).await? > 0 {}
+                return Ok(());
+            }
+        };
         loop {
-            let Some((run, newest_at, set)) = self.seen().lock().to_seal() else { break };
+            let Some((run, newest_at, set)) = seen.lock().to_seal() else { break };
             let ids = set.len();
             let (rows, filter) = dedupe::seal(&set);
             drop(set);
@@ -48,10 +60,10 @@ impl Journal {
             }
             let saved = filter.clone();
             self.db().write(move |tx| dedupe::save_run(tx, run, ids, newest_at, &saved)).await?;
-            self.seen().lock().sealed(run, filter);
+            seen.lock().sealed(run, filter);
         }
         loop {
-            let Some(run) = self.seen().lock().expire(self.clock().now()) else { break };
+            let Some(run) = seen.lock().expire(self.clock().now()) else { break };
             self.db().write(move |tx| dedupe::delete_run(tx, run)).await?;
         }
         Ok(())
@@ -104,8 +116,8 @@ fn remove_some(
         records += count;
         bytes += size;
     }
-    if records > 0 {
-        store::forget(tx, stream, next, bytes)?;
+    if records == 0 || !store::forget(tx, stream, row.first_offset, next, bytes)? {
+        return Ok((row.first_offset, 0));
     }
     Ok((next, records))
 }

@@ -1,7 +1,7 @@
 //! The journal's SQL.
 
 use crate::frame::{self, Chunk};
-use angarium_base::Result;
+use angarium_base::{Result, error::NOT_FOUND};
 use angarium_db::{Tx, v};
 
 /// A stream's row.
@@ -61,10 +61,37 @@ pub fn all_streams(tx: &mut Tx<'_>) -> Result<Vec<StreamRow>> {
 pub fn ensure_stream(tx: &mut Tx<'_>, app: &str, name: &str, now: i64) -> Result<StreamRow> {
     tx.exec(
         "INSERT INTO streams (id, app, name, created_at) SELECT coalesce(max(id), 0) + 1, $1, $2, $3 FROM streams \
-         WHERE true ON CONFLICT (app, name) DO NOTHING",
+         WHERE true ON CONFLICT DO NOTHING",
         v![app, name, now],
     )?;
-    tx.one(STREAM, v![app, name], stream_row)
+    // Not there only if another process took the number for another stream at the same moment.
+    match stream(tx, app, name)? {
+        Some(row) => Ok(row),
+        None => ensure_stream(tx, app, name, now),
+    }
+}
+
+/// Takes the stream's end for this transaction until it is over: others that append to the same stream wait, those
+/// of other streams do not. Returns the next offset, and the instant of the append: `now`, or the last one's if the
+/// clock went back.
+pub fn take_end(tx: &mut Tx<'_>, id: i64, now: i64) -> Result<(u64, i64)> {
+    tx.one(
+        "UPDATE streams SET last_at = CASE WHEN last_at < $2 THEN $2 ELSE last_at END WHERE id = $1 \
+         RETURNING next_offset, last_at",
+        v![id, now],
+        |row| Ok((row.get::<i64>(0)? as u64, row.get(1)?)),
+    )
+}
+
+/// Where the streams with these ids end.
+pub fn ends(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<(i64, u64)>> {
+    /// More than this many are found sooner by reading all.
+    const FEW: usize = 16;
+    let end = |row: &angarium_db::Row<'_>| Ok((row.get::<i64>(0)?, row.get::<i64>(1)? as u64));
+    if ids.len() > FEW {
+        return tx.query("SELECT id, next_offset FROM streams", &[], end);
+    }
+    ids.iter().map(|id| tx.one("SELECT id, next_offset FROM streams WHERE id = $1", v![*id], end)).collect()
 }
 
 /// The row of a stream by its id.
@@ -103,7 +130,7 @@ pub fn advance(tx: &mut Tx<'_>, stream: i64, next_offset: u64, added_bytes: u64,
 pub fn count(tx: &mut Tx<'_>, stream: i64, minute: i64, kind: &str, n: u64) -> Result<()> {
     tx.exec(
         "INSERT INTO stream_counts (stream, minute, kind, record_count) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (stream, minute, kind) DO UPDATE SET record_count = record_count + excluded.record_count",
+         ON CONFLICT (stream, minute, kind) DO UPDATE SET record_count = stream_counts.record_count + excluded.record_count",
         v![stream, minute, kind, n as i64],
     )?;
     Ok(())
@@ -177,14 +204,19 @@ pub fn oldest(tx: &mut Tx<'_>, stream: i64, limit: i64) -> Result<Vec<(u64, u64,
     )
 }
 
-/// Removes what lies before `first_offset`.
-pub fn forget(tx: &mut Tx<'_>, stream: i64, first_offset: u64, bytes: u64) -> Result<()> {
-    tx.exec("DELETE FROM journal WHERE stream = $1 AND first_offset < $2", v![stream, first_offset as i64])?;
-    tx.exec(
-        "UPDATE streams SET first_offset = $2, bytes = bytes - $3 WHERE id = $1",
-        v![stream, first_offset as i64, bytes as i64],
+/// Removes what lies before `first_offset`, unless somebody else has since `from` was the first.
+pub fn forget(tx: &mut Tx<'_>, stream: i64, from: u64, first_offset: u64, bytes: u64) -> Result<bool> {
+    let ours = tx.exec(
+        "UPDATE streams SET first_offset = $3, bytes = bytes - $4 WHERE id = $1 AND first_offset = $2",
+        v![stream, from as i64, first_offset as i64, bytes as i64],
     )?;
-    Ok(())
+    if ours > 0 {
+        tx.exec(
+            "DELETE FROM journal WHERE stream = $1 AND first_offset < $2",
+            v![stream, first_offset as i64],
+        )?;
+    }
+    Ok(ours > 0)
 }
 
 pub fn forget_counts(tx: &mut Tx<'_>, stream: i64, before_minute: i64) -> Result<()> {
@@ -196,14 +228,12 @@ pub fn group(tx: &mut Tx<'_>, stream: i64, name: &str) -> Result<Option<GroupRow
     tx.maybe(
         "SELECT committed, holder, lease_until FROM consumer_groups WHERE stream = $1 AND name = $2",
         v![stream, name],
-        |row| {
-            Ok(GroupRow {
-                committed: row.get::<i64>(0)? as u64,
-                holder: row.get(1)?,
-                lease_until: row.get(2)?,
-            })
-        },
+        group_row,
     )
+}
+
+fn group_row(row: &angarium_db::Row<'_>) -> Result<GroupRow> {
+    Ok(GroupRow { committed: row.get::<i64>(0)? as u64, holder: row.get(1)?, lease_until: row.get(2)? })
 }
 
 pub fn groups(tx: &mut Tx<'_>, stream: i64) -> Result<Vec<(String, u64)>> {
@@ -214,13 +244,48 @@ pub fn groups(tx: &mut Tx<'_>, stream: i64) -> Result<Vec<(String, u64)>> {
     )
 }
 
-pub fn save_group(tx: &mut Tx<'_>, stream: i64, name: &str, group: &GroupRow, now: i64) -> Result<()> {
+/// Makes the group if it is not there, at the beginning of the stream.
+pub fn ensure_group(tx: &mut Tx<'_>, stream: i64, name: &str, now: i64) -> Result<GroupRow> {
     tx.exec(
-        "INSERT INTO consumer_groups (stream, name, committed, holder, lease_until, updated_at) VALUES ($1, $2, $3, $4, $5, $6) \
-         ON CONFLICT (stream, name) DO UPDATE SET committed = $3, holder = $4, lease_until = $5, updated_at = $6",
-        v![stream, name, group.committed as i64, group.holder.as_deref(), group.lease_until, now],
+        "INSERT INTO consumer_groups (stream, name, committed, updated_at) VALUES ($1, $2, 0, $3) \
+         ON CONFLICT (stream, name) DO NOTHING",
+        v![stream, name, now],
     )?;
-    Ok(())
+    group(tx, stream, name)?.ok_or_else(|| NOT_FOUND.err("the group was deleted at this moment"))
+}
+
+/// Lends the group to `holder` until `until`, unless another one holds it `now`.
+pub fn lend_group(
+    tx: &mut Tx<'_>,
+    stream: i64,
+    name: &str,
+    holder: &str,
+    now: i64,
+    until: i64,
+) -> Result<Option<GroupRow>> {
+    tx.maybe(
+        "UPDATE consumer_groups SET holder = $3, lease_until = $5, updated_at = $4 WHERE stream = $1 AND name = $2 \
+         AND (holder IS NULL OR holder = $3 OR lease_until <= $4) RETURNING committed, holder, lease_until",
+        v![stream, name, holder, now, until],
+        group_row,
+    )
+}
+
+/// Moves what the group has committed to `next` and frees it, unless another one holds it `now`, or it is further already.
+pub fn commit_group(
+    tx: &mut Tx<'_>,
+    stream: i64,
+    name: &str,
+    holder: &str,
+    next: u64,
+    now: i64,
+) -> Result<bool> {
+    let changed = tx.exec(
+        "UPDATE consumer_groups SET committed = $4, holder = NULL, lease_until = 0, updated_at = $5 \
+         WHERE stream = $1 AND name = $2 AND committed <= $4 AND (holder IS NULL OR holder = $3 OR lease_until <= $5)",
+        v![stream, name, holder, next as i64, now],
+    )?;
+    Ok(changed > 0)
 }
 
 pub fn delete_group(tx: &mut Tx<'_>, stream: i64, name: &str) -> Result<bool> {

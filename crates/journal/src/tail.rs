@@ -2,6 +2,9 @@
 //!
 //! A reader at the end of a stream is served from here, so that a thousand live readers cost no reads
 //! of the store. Bounded in bytes over all streams; whoever is further behind reads the store.
+//!
+//! Where other processes append to the same store, theirs come in by [`Tails::publish`] too, read from the store
+//! by [`crate::follow`]; what would leave a gap is left for it.
 
 use crate::frame::Chunk;
 use parking_lot::Mutex;
@@ -36,12 +39,19 @@ impl Tails {
         self.0.lock().tail(stream, next_offset).next.subscribe()
     }
 
-    /// Makes committed chunks visible and wakes who waits. Chunks of a stream come in order.
-    pub fn publish(&self, chunks: Vec<(i64, Arc<Chunk>)>) {
+    /// Makes committed chunks visible and wakes who waits. Returns whether some were left out, because others lie
+    /// between them and what is visible.
+    pub fn publish(&self, chunks: Vec<(i64, Arc<Chunk>)>) -> bool {
         let mut state = self.0.lock();
+        let mut left_out = false;
         for (stream, chunk) in chunks {
             let (bytes, next) = (chunk.frames.len(), chunk.next_offset());
             let tail = state.tail(stream, 0);
+            let end = *tail.next.borrow();
+            if chunk.first_offset != end {
+                left_out |= chunk.first_offset > end;
+                continue;
+            }
             tail.chunks.push_back(chunk);
             tail.next.send_replace(next);
             state.order.push_back((stream, bytes));
@@ -54,6 +64,31 @@ impl Tails {
                 tail.chunks.pop_front();
             }
         }
+        left_out
+    }
+
+    /// How many receivers the stream has.
+    pub fn watchers(&self, stream: i64) -> usize {
+        self.0.lock().streams.get(&stream).map_or(0, |tail| tail.next.receiver_count())
+    }
+
+    /// Where the streams end that were asked for here, as far as is visible, and whether somebody watches them.
+    pub fn ends(&self) -> Vec<(i64, u64, bool)> {
+        let state = self.0.lock();
+        let of = |(id, tail): (&i64, &Tail)| (*id, *tail.next.borrow(), tail.next.receiver_count() > 0);
+        state.streams.iter().map(of).collect()
+    }
+
+    /// Moves the visible end to `next` without what lies before it: readers find that in the store.
+    pub fn skip_to(&self, stream: i64, next: u64) {
+        self.forget(stream, next);
+        let mut state = self.0.lock();
+        let tail = state.tail(stream, 0);
+        tail.next.send_if_modified(|end| {
+            let further = next > *end;
+            *end = next.max(*end);
+            further
+        });
     }
 
     /// Lets go of what lies before `first_offset`: it is not in the store any more.

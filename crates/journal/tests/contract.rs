@@ -32,7 +32,7 @@ const NEVER: Duration = Duration::from_secs(30);
 /// A whole minute, so that counts per minute begin with it.
 const START: i64 = 1_700_000_040_000;
 
-const NOTES: Migration = Migration { name: "notes", sql: "CREATE TABLE notes (name TEXT NOT NULL UNIQUE)" };
+const NOTES: Migration = Migration::new("notes", "CREATE TABLE notes (name TEXT NOT NULL UNIQUE)");
 
 /// A data directory with its clock, on which journals are opened one after the other.
 struct World {

@@ -72,7 +72,7 @@ pub fn offset(cursor: &Cursor, stream: &Stream) -> Result<u64> {
 /// # Errors
 /// `invalid_cursor` when it lies beyond the end of the stream.
 pub async fn check_reached(journal: &Journal, stream: &Stream, from: u64) -> Result<()> {
-    let seen_end = *journal.watch(stream).borrow();
+    let seen_end = journal.end(stream).await?;
     // What is read may be a moment ahead of what was rung.
     if from <= seen_end || from <= journal.extent_of(stream).await?.next_offset {
         return Ok(());

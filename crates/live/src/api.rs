@@ -83,7 +83,7 @@ async fn follow_feed(
         records::check_reached(&kit.journal, stream, next.unwrap_or(0)).await?;
     }
     let kind = params.get("type").map(str::to_owned);
-    let reader = Reader::new(&kit.journal, streams, after, kind, kit.limits.live_backlog);
+    let reader = Reader::new(&kit.journal, streams, after, kind, kit.limits.live_backlog).await?;
     if wants_sse(&parts.headers) {
         return Ok(sse(kit, reader, seat));
     }

@@ -42,23 +42,23 @@ pub enum Step {
 
 impl Reader {
     /// A reader that starts at `after`, or at the end of each stream that `after` does not name.
-    pub fn new(
+    pub async fn new(
         journal: &Journal,
         streams: Vec<Stream>,
         after: Option<Cursor>,
         kind: Option<String>,
         backlog: u64,
-    ) -> Reader {
+    ) -> Result<Reader> {
         let (mut followed, mut position) = (Vec::new(), Cursor::default());
         for stream in streams {
-            let mut head = journal.watch(&stream);
+            let mut head = journal.watch(&stream).await?;
             let end = *head.borrow_and_update();
             let wanted = after.as_ref().and_then(|cursor| cursor.next(stream.name()));
             let next = wanted.unwrap_or(end);
             position.set(stream.name(), next);
             followed.push(Followed { stream, head, next, caught_up: wanted.is_none() });
         }
-        Reader { journal: journal.clone(), followed, kind, backlog, position }
+        Ok(Reader { journal: journal.clone(), followed, kind, backlog, position })
     }
 
     /// Where to resume from.

@@ -135,7 +135,7 @@ async fn read_records(
     };
     records::check_reached(&kit.journal, &stream, from).await?;
     let wait = bounded_wait(&kit, params.duration("wait")?.unwrap_or_default())?;
-    let mut head = kit.journal.watch(&stream);
+    let mut head = kit.journal.watch(&stream).await?;
     if from >= *head.borrow_and_update() && !wait.is_zero() {
         // Whatever ends the wait, what is there then is the answer.
         let _ = tokio::time::timeout(wait, kit.stop.run_until_cancelled(head.changed())).await;

@@ -17,7 +17,7 @@ use angarium_kit::{Kit, Slice};
 
 /// The part of the schema that is this slice's.
 pub const MIGRATIONS: &[Migration] =
-    &[Migration { name: "tenants_0001", sql: include_str!("../migrations/0001_tenants.sql") }];
+    &[Migration::new("tenants_0001", include_str!("../migrations/0001_tenants.sql"))];
 
 pub fn slice() -> Slice {
     Slice {

@@ -7,7 +7,7 @@
 use super::{FILE, open};
 use crate::{
     codes::{BACKUP_BROKEN, DATA_DIR_IN_USE, STORE_FAILED},
-    tx::failed,
+    sqlite::statements::failed,
 };
 use angarium_base::{Clock, Context, Result, secret::hex};
 use rusqlite::{Connection, OpenFlags, types::ValueRef};

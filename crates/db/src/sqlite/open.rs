@@ -4,7 +4,7 @@ use super::LOCK;
 use crate::{
     Migration,
     codes::{DATA_DIR_IN_USE, SCHEMA_NEWER, STORE_FAILED},
-    tx::failed,
+    sqlite::statements::failed,
 };
 use angarium_base::{Clock, Context, Result};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -68,7 +68,7 @@ pub fn migrate(connection: &mut Connection, migrations: &[Migration], clock: &Cl
         )
         .map_err(failed)?;
     refuse_newer(connection, migrations)?;
-    for migration in migrations {
+    for migration in migrations.iter().filter(|step| step.engines != crate::Engines::Postgres) {
         let tx = connection.transaction().map_err(failed)?;
         let applied = tx
             .query_row("SELECT 1 FROM schema_migrations WHERE name = ?1", [migration.name], |_| Ok(()))

@@ -1,7 +1,7 @@
 //! Reader connections: a fixed number, each used by one reader at a time on a blocking thread.
 
-use super::{READERS, READERS_WAITING, open};
-use crate::{Tx, tx::failed};
+use super::{READERS, READERS_WAITING, on, open, statements::failed};
+use crate::Tx;
 use angarium_base::{
     Result,
     error::{INTERNAL, OVERLOADED, UNAVAILABLE},
@@ -65,7 +65,7 @@ fn closed() -> angarium_base::Error {
 fn run<T>(connection: &Connection, f: impl FnOnce(&mut Tx<'_>) -> Result<T>) -> Result<T> {
     connection.execute_batch("BEGIN").map_err(failed)?;
     let mut staged = Vec::new();
-    let outcome = catch_unwind(AssertUnwindSafe(|| f(&mut Tx { connection, staged: &mut staged })))
+    let outcome = catch_unwind(AssertUnwindSafe(|| f(&mut on(connection, &mut staged))))
         .unwrap_or_else(|_| Err(INTERNAL.err("a read ended in a panic")));
     connection.execute_batch("ROLLBACK").map_err(failed)?;
     outcome

@@ -2,26 +2,30 @@
 
 use super::{CANARY_EVERY, CANARY_RETRY, CHECKPOINT_EVERY, CROWD, LINGER, NAP, QUEUE, TICK, TICK_CLOSURES};
 use crate::{
-    Health, Participant, Stats, Tx,
+    Alarm, Health, Participant, Stats, Tx,
     codes::STORE_FAILED,
-    tx::{failed, given_up},
+    sqlite::{
+        on,
+        statements::{failed, given_up},
+    },
+    work::{Closure, Work},
 };
 use angarium_base::{
     Clock, Context, Error, Kind, Result,
     clock::Millis,
     error::{INTERNAL, OVERLOADED, UNAVAILABLE},
 };
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tokio::sync::oneshot;
 
@@ -49,62 +53,6 @@ struct Counters {
     closures: AtomicU64,
     commit_us: AtomicU64,
     tick_us: AtomicU64,
-}
-
-/// Wakes the writer. Raising it twice before the writer looked costs one atomic swap.
-#[derive(Clone, Default)]
-pub struct Alarm(Arc<AlarmState>);
-
-#[derive(Default)]
-struct AlarmState {
-    raised: AtomicBool,
-    asleep: Mutex<()>,
-    bell: Condvar,
-}
-
-impl Alarm {
-    pub fn raise(&self) {
-        if !self.0.raised.swap(true, SeqCst) {
-            let _held = self.0.asleep.lock();
-            self.0.bell.notify_one();
-        }
-    }
-
-    /// Waits until it is raised, or for `at_most`.
-    fn wait(&self, at_most: Duration) {
-        let mut asleep = self.0.asleep.lock();
-        if !self.0.raised.load(SeqCst) {
-            self.0.bell.wait_for(&mut asleep, at_most);
-        }
-        self.0.raised.store(false, SeqCst);
-    }
-}
-
-/// A queued closure and whoever waits for it.
-trait Work: Send {
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()>;
-    fn answer(self: Box<Self>, outcome: Result<()>);
-}
-
-struct Closure<T, F> {
-    f: F,
-    value: Option<T>,
-    to: oneshot::Sender<Result<T>>,
-}
-
-impl<T: Send, F: Fn(&mut Tx<'_>) -> Result<T> + Send> Work for Closure<T, F> {
-    fn run(&mut self, tx: &mut Tx<'_>) -> Result<()> {
-        self.value = Some((self.f)(tx)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<()>) {
-        let Closure { f, value, to } = *self;
-        // What it holds, perhaps a handle on this store, is gone before its caller goes on.
-        drop(f);
-        // The caller may have gone away; its work is done all the same.
-        let _ = to.send(outcome.and_then(|()| value.ok_or_else(|| INTERNAL.err("a write has no answer"))));
-    }
 }
 
 impl Shared {
@@ -135,7 +83,7 @@ impl Shared {
             if queue.work.len() >= QUEUE {
                 return Err(OVERLOADED.err("too many writes wait for the store"));
             }
-            queue.work.push_back(Box::new(Closure { f, value: None, to }));
+            queue.work.push_back(Closure::boxed(f, to));
         }
         self.alarm.raise();
         answer.await.map_err(|_| closed())?
@@ -303,7 +251,7 @@ impl Writer {
     fn fill(&mut self, canary: bool, started: Instant, waiting: &mut Vec<Box<dyn Work>>) -> Result<()> {
         self.execute("BEGIN IMMEDIATE")?;
         self.run_closures(started, waiting)?;
-        let mut tx = Tx { connection: &self.connection, staged: &mut self.staged };
+        let mut tx = on(&self.connection, &mut self.staged);
         if canary {
             let now = self.shared.clock.now();
             tx.exec(
@@ -323,7 +271,7 @@ impl Writer {
             self.shared.counters.closures.fetch_add(1, Relaxed);
             self.execute("SAVEPOINT closure")?;
             let staged_before = self.staged.len();
-            let mut tx = Tx { connection: &self.connection, staged: &mut self.staged };
+            let mut tx = on(&self.connection, &mut self.staged);
             let ran = catch_unwind(AssertUnwindSafe(|| work.run(&mut tx)))
                 .unwrap_or_else(|_| Err(INTERNAL.err("a write ended in a panic")));
             if self.connection.is_autocommit() {

@@ -7,15 +7,15 @@ use std::path::Path;
 
 /// A limit of pages only stops what makes the file larger, where a full disk stops everything. The triggers
 /// let the canary need room too.
-const CANARY_NEEDS_ROOM: Migration = Migration {
-    name: "0002_room",
-    sql: "CREATE TABLE ballast (body BLOB);
+const CANARY_NEEDS_ROOM: Migration = Migration::new(
+    "0002_room",
+    "CREATE TABLE ballast (body BLOB);
           CREATE TABLE canary_room (body BLOB);
           CREATE TRIGGER canary_first AFTER INSERT ON canary BEGIN
               INSERT INTO canary_room VALUES (zeroblob(40000)); END;
           CREATE TRIGGER canary_again AFTER UPDATE ON canary BEGIN
               INSERT INTO canary_room VALUES (zeroblob(40000)); END;",
-};
+);
 
 fn put_large(tx: &mut Tx<'_>, name: &str) -> Result<()> {
     let body = [7; 16_000];

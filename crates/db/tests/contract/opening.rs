@@ -5,12 +5,11 @@ use angarium_base::Clock;
 use angarium_db::{Db, Migration};
 use std::path::Path;
 
-const BODY: Migration = Migration {
-    name: "0002_size",
-    // Fails when it comes before 0001 or twice.
-    sql: "ALTER TABLE things ADD COLUMN size BIGINT NOT NULL DEFAULT 7",
-};
-const LARGER: Migration = Migration { name: "0003_larger", sql: "UPDATE things SET size = size + 1" };
+const BODY: Migration = Migration::new(
+    "0002_size", // Fails when it comes before 0001 or twice.
+    "ALTER TABLE things ADD COLUMN size BIGINT NOT NULL DEFAULT 7",
+);
+const LARGER: Migration = Migration::new("0003_larger", "UPDATE things SET size = size + 1");
 
 fn opened(dir: &Path, migrations: &[Migration]) -> angarium_base::Result<Db> {
     Db::open(dir, migrations, Clock::manual(0))
@@ -57,7 +56,7 @@ async fn a_schema_with_unknown_steps_is_refused_and_left_as_it_is() {
     let db = opened(dir.path(), &[THINGS, BODY]).unwrap();
     db.write(|tx| put(tx, "a")).await.unwrap();
     drop(db);
-    let other = Migration { name: "0002_another", sql: "DROP TABLE things" };
+    let other = Migration::new("0002_another", "DROP TABLE things");
     assert_eq!(code(opened(dir.path(), &[THINGS])), "schema_newer");
     assert_eq!(code(opened(dir.path(), &[THINGS, other])), "schema_newer");
     let db = opened(dir.path(), &[THINGS, BODY]).unwrap();
@@ -67,12 +66,10 @@ async fn a_schema_with_unknown_steps_is_refused_and_left_as_it_is() {
 #[tokio::test]
 async fn a_step_that_fails_is_undone_whole_and_the_directory_is_let_go() {
     let dir = tempfile::tempdir().unwrap();
-    let broken = Migration {
-        name: "0002_broken",
-        sql: "CREATE TABLE half (id BIGINT); INSERT INTO nowhere VALUES (1)",
-    };
+    let broken =
+        Migration::new("0002_broken", "CREATE TABLE half (id BIGINT); INSERT INTO nowhere VALUES (1)");
     assert_eq!(code(opened(dir.path(), &[THINGS, broken])), "store_failed");
-    let mended = Migration { name: "0002_broken", sql: "CREATE TABLE half (id BIGINT)" };
+    let mended = Migration::new("0002_broken", "CREATE TABLE half (id BIGINT)");
     let db = opened(dir.path(), &[THINGS, mended]).unwrap();
     assert!(kept(&db).await.is_empty());
 }

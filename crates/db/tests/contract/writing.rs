@@ -1,6 +1,6 @@
 //! Ticks: what is answered is there, what fails is undone alone, one commit for all.
 
-use crate::{code, hold, kept, open, poll, put, putting, queued, soon, until};
+use crate::{code, hold, kept, open, places::places, poll, put, putting, queued, soon, until};
 use angarium_base::{Error, Result, error::NOT_FOUND};
 use angarium_db::{Db, Participant, Tx, v};
 use std::{
@@ -13,21 +13,22 @@ use std::{
 
 #[tokio::test]
 async fn what_a_write_answered_is_there_after_reopening() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path());
-    for n in 0..20 {
-        let answer = db
-            .write(move |tx| {
-                put(tx, &format!("thing {n:02}"))?;
-                Ok(n * 2)
-            })
-            .await;
-        assert_eq!(answer.unwrap(), n * 2);
+    for place in places() {
+        let db = place.open();
+        for n in 0..20 {
+            let answer = db
+                .write(move |tx| {
+                    put(tx, &format!("thing {n:02}"))?;
+                    Ok(n * 2)
+                })
+                .await;
+            assert_eq!(answer.unwrap(), n * 2);
+        }
+        // Dropped without closing it: what was answered needs no farewell.
+        drop(db);
+        let names = kept(&place.open()).await;
+        assert_eq!(names, (0..20).map(|n| format!("thing {n:02}")).collect::<Vec<_>>());
     }
-    // Dropped without closing it: what was answered needs no farewell.
-    drop(db);
-    let names = kept(&open(dir.path())).await;
-    assert_eq!(names, (0..20).map(|n| format!("thing {n:02}")).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -81,100 +82,104 @@ async fn closures_that_wait_together_share_one_commit() {
 
 #[tokio::test]
 async fn closures_run_in_the_order_in_which_they_came() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path());
-    let held = hold(&db);
-    let writes: Vec<_> = (0..50_i64)
-        .map(|n| {
-            queued(db.write(move |tx| {
-                put(tx, &format!("thing {n}"))?;
-                tx.one("SELECT count(*) FROM things", &[], |row| Ok((n, row.get::<i64>(0)?)))
-            }))
-        })
-        .collect();
-    held.release().await;
-    for write in writes {
-        let (n, seen) = soon(write).await.unwrap();
-        assert_eq!(seen, n + 1, "a closure sees what came before it, and only that");
+    for place in places() {
+        let db = place.open();
+        let held = hold(&db);
+        let writes: Vec<_> = (0..50_i64)
+            .map(|n| {
+                queued(db.write(move |tx| {
+                    put(tx, &format!("thing {n}"))?;
+                    tx.one("SELECT count(*) FROM things", &[], |row| Ok((n, row.get::<i64>(0)?)))
+                }))
+            })
+            .collect();
+        held.release().await;
+        for write in writes {
+            let (n, seen) = soon(write).await.unwrap();
+            assert_eq!(seen, n + 1, "a closure sees what came before it, and only that");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_write_whose_caller_went_away_is_done_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path());
-    let held = hold(&db);
-    let dropped = queued(db.write(|tx| {
-        put(tx, "first half")?;
-        put(tx, "second half")
-    }));
-    drop(dropped);
-    let later = queued(putting(&db, "later"));
-    held.release().await;
-    soon(later).await.unwrap();
-    assert_eq!(kept(&db).await, ["first half", "later", "second half"]);
+    for place in places() {
+        let db = place.open();
+        let held = hold(&db);
+        let dropped = queued(db.write(|tx| {
+            put(tx, "first half")?;
+            put(tx, "second half")
+        }));
+        drop(dropped);
+        let later = queued(putting(&db, "later"));
+        held.release().await;
+        soon(later).await.unwrap();
+        assert_eq!(kept(&db).await, ["first half", "later", "second half"]);
+    }
 }
 
 #[tokio::test]
 async fn a_full_queue_answers_overloaded_and_takes_again_when_there_is_room() {
-    const MORE_THAN_WAIT: usize = 20_000;
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path());
-    let held = hold(&db);
-    let mut waiting = Vec::new();
-    let refused = loop {
-        assert!(waiting.len() < MORE_THAN_WAIT, "the queue has no bound");
-        let mut write = Box::pin(db.write(|_| Ok(())));
-        match poll(&mut write) {
-            Poll::Pending => waiting.push(write),
-            Poll::Ready(refused) => break refused,
+    for place in places() {
+        const MORE_THAN_WAIT: usize = 20_000;
+        let db = place.open();
+        let held = hold(&db);
+        let mut waiting = Vec::new();
+        let refused = loop {
+            assert!(waiting.len() < MORE_THAN_WAIT, "the queue has no bound");
+            let mut write = Box::pin(db.write(|_| Ok(())));
+            match poll(&mut write) {
+                Poll::Pending => waiting.push(write),
+                Poll::Ready(refused) => break refused,
+            }
+        };
+        assert_eq!(code(refused), "overloaded");
+        assert_eq!(waiting.len(), 10_000);
+        held.release().await;
+        for write in waiting {
+            soon(write).await.unwrap();
         }
-    };
-    assert_eq!(code(refused), "overloaded");
-    assert_eq!(waiting.len(), 10_000);
-    held.release().await;
-    for write in waiting {
-        soon(write).await.unwrap();
+        db.write(|tx| put(tx, "there is room again")).await.unwrap();
     }
-    db.write(|tx| put(tx, "there is room again")).await.unwrap();
 }
 
 #[tokio::test]
 async fn closing_finishes_what_is_queued_and_refuses_what_comes_later() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path());
-    let held = hold(&db);
-    let mut waiting: Vec<_> = (0..50).map(|n| queued(putting(&db, &format!("early {n:02}")))).collect();
-    let closing = std::thread::spawn({
-        let db = db.clone();
-        move || db.close()
-    });
-    // Until the close is heard, writes are still taken, and so have to be finished.
-    let mut refused = None;
-    until("writes are refused", || {
-        let mut write = Box::pin(putting(&db, &format!("early {:02}", waiting.len())));
-        match poll(&mut write) {
-            Poll::Pending => waiting.push(write),
-            Poll::Ready(outcome) => refused = Some(code(outcome)),
+    for place in places() {
+        let db = place.open();
+        let held = hold(&db);
+        let mut waiting: Vec<_> = (0..50).map(|n| queued(putting(&db, &format!("early {n:02}")))).collect();
+        let closing = std::thread::spawn({
+            let db = db.clone();
+            move || db.close()
+        });
+        // Until the close is heard, writes are still taken, and so have to be finished.
+        let mut refused = None;
+        until("writes are refused", || {
+            let mut write = Box::pin(putting(&db, &format!("early {:02}", waiting.len())));
+            match poll(&mut write) {
+                Poll::Pending => waiting.push(write),
+                Poll::Ready(outcome) => refused = Some(code(outcome)),
+            }
+            refused.is_some()
+        })
+        .await;
+        assert_eq!(refused, Some("unavailable"));
+        // A tick takes no more closures after 20 ms: what waits is left to the ticks after the close.
+        let held_since = std::time::Instant::now();
+        until("the held tick is full", || held_since.elapsed() > std::time::Duration::from_millis(30)).await;
+        held.release().await;
+        let taken = waiting.len();
+        for write in waiting {
+            soon(write).await.unwrap();
         }
-        refused.is_some()
-    })
-    .await;
-    assert_eq!(refused, Some("unavailable"));
-    // A tick takes no more closures after 20 ms: what waits is left to the ticks after the close.
-    let held_since = std::time::Instant::now();
-    until("the held tick is full", || held_since.elapsed() > std::time::Duration::from_millis(30)).await;
-    held.release().await;
-    let taken = waiting.len();
-    for write in waiting {
-        soon(write).await.unwrap();
+        closing.join().unwrap();
+        assert_eq!(code(soon(db.write(|_| Ok(()))).await), "unavailable");
+        assert_eq!(code(soon(db.read(|_| Ok(()))).await), "unavailable");
+        db.close();
+        drop(db);
+        assert_eq!(kept(&place.open()).await.len(), taken);
     }
-    closing.join().unwrap();
-    assert_eq!(code(soon(db.write(|_| Ok(()))).await), "unavailable");
-    assert_eq!(code(soon(db.read(|_| Ok(()))).await), "unavailable");
-    db.close();
-    drop(db);
-    assert_eq!(kept(&open(dir.path())).await.len(), taken);
 }
 
 #[tokio::test]
@@ -213,18 +218,19 @@ impl Drop for SendsOnDrop {
 
 #[tokio::test]
 async fn a_closure_is_gone_before_its_caller_hears() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path());
-    for _ in 0..200 {
-        let captured = Arc::new(());
-        let inside = captured.clone();
-        db.write(move |_| {
-            let _captured = &inside;
-            Ok(())
-        })
-        .await
-        .unwrap();
-        assert_eq!(Arc::strong_count(&captured), 1, "what a closure held is released when it answers");
+    for place in places() {
+        let db = place.open();
+        for _ in 0..200 {
+            let captured = Arc::new(());
+            let inside = captured.clone();
+            db.write(move |_| {
+                let _captured = &inside;
+                Ok(())
+            })
+            .await
+            .unwrap();
+            assert_eq!(Arc::strong_count(&captured), 1, "what a closure held is released when it answers");
+        }
     }
 }
 
@@ -314,22 +320,34 @@ async fn a_participant_that_fails_or_panics_fails_its_tick_whole_and_the_store_r
 
 #[tokio::test]
 async fn parameters_bind_by_number_in_whatever_order_they_appear() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = open(dir.path());
-    let row = db
-        .write(|tx| {
-            tx.one("SELECT $3, $1, $2, $1", v!["one", 2, None::<&str>], |row| {
-                Ok((row.get::<Option<String>>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?, row.get(3)?))
+    for place in places() {
+        let db = place.open();
+        let row = db
+            .write(|tx| {
+                tx.one(
+                    "SELECT CAST($3 AS TEXT), CAST($1 AS TEXT), CAST($2 AS BIGINT), CAST($1 AS TEXT)",
+                    v!["one", 2, None::<&str>],
+                    |row| {
+                        Ok((
+                            row.get::<Option<String>>(0)?,
+                            row.get::<String>(1)?,
+                            row.get::<i64>(2)?,
+                            row.get(3)?,
+                        ))
+                    },
+                )
             })
-        })
-        .await;
-    assert_eq!(row.unwrap(), (None, "one".to_owned(), 2, "one".to_owned()));
-    // The same cached statement with other parameters takes nothing over from the first run.
-    let swap = |a: &'static str, b: &'static str| {
-        db.write(move |tx| tx.one("SELECT $2 || $1", v![a, b], |row| row.get::<String>(0)))
-    };
-    assert_eq!(swap("a", "b").await.unwrap(), "ba");
-    assert_eq!(swap("c", "d").await.unwrap(), "dc");
-    let missing = db.write(|tx| tx.one("SELECT $1, $2", v!["only one"], |row| row.get::<String>(0)));
-    assert_eq!(code(missing.await), "store_failed", "a parameter that is not given is not NULL");
+            .await;
+        assert_eq!(row.unwrap(), (None, "one".to_owned(), 2, "one".to_owned()));
+        // The same cached statement with other parameters takes nothing over from the first run.
+        let swap = |a: &'static str, b: &'static str| {
+            db.write(move |tx| tx.one("SELECT $2 || $1", v![a, b], |row| row.get::<String>(0)))
+        };
+        assert_eq!(swap("a", "b").await.unwrap(), "ba");
+        assert_eq!(swap("c", "d").await.unwrap(), "dc");
+        let missing = db.write(|tx| {
+            tx.one("SELECT CAST($1 AS TEXT), CAST($2 AS TEXT)", v!["only one"], |row| row.get::<String>(0))
+        });
+        assert_eq!(code(missing.await), "store_failed", "a parameter that is not given is not NULL");
+    }
 }

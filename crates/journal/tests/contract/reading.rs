@@ -110,7 +110,7 @@ async fn whoever_watches_is_rung_after_the_commit() {
     let world = World::new();
     let open = world.open().await;
     open.say(&["before"]).await;
-    let mut bell = open.journal.watch(&open.stream);
+    let mut bell = open.journal.watch(&open.stream).await.unwrap();
     assert_eq!(*bell.borrow_and_update(), 1);
     for n in 1..=20 {
         let (append, rung) = tokio::join!(open.say(&["a", "b"]), async {
@@ -131,14 +131,14 @@ async fn whoever_watches_is_rung_after_the_commit() {
     assert!(!bell.has_changed().unwrap(), "another stream rings another bell");
 
     let open = world.reopen(open).await;
-    assert_eq!(*open.journal.watch(&open.stream).borrow(), 41, "also in another life");
+    assert_eq!(*open.journal.watch(&open.stream).await.unwrap().borrow(), 41, "also in another life");
 }
 
 #[tokio::test]
 async fn what_a_transaction_appends_rings_too() {
     let world = World::new();
     let open = world.open().await;
-    let mut bell = open.journal.watch(&open.stream);
+    let mut bell = open.journal.watch(&open.stream).await.unwrap();
     let (journal, stream) = (open.journal.clone(), open.stream.clone());
     open.db
         .write(move |tx| {

@@ -103,7 +103,7 @@ impl Scan<'_> {
                 items.push_str(&String::from_utf8_lossy(record.data));
                 found += 1;
                 if found == self.limit {
-                    let more = *journal.watch(stream).borrow() > at;
+                    let more = journal.end(stream).await? > at;
                     return Ok((items, more.then_some(at)));
                 }
             }
