@@ -1,4 +1,6 @@
 //! The promises of the journal port, each with a test that fails when it is broken.
+//!
+//! On the embedded engine, or, with `CONTRACT_ENGINE=postgres`, in databases of the server that `STACK_POSTGRES` names.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
@@ -10,13 +12,15 @@ mod dedupe;
 mod groups;
 #[path = "contract/model.rs"]
 mod model;
+#[path = "contract/processes.rs"]
+mod processes;
 #[path = "contract/reading.rs"]
 mod reading;
 #[path = "contract/retention.rs"]
 mod retention;
 
 use angarium_base::{AppId, Clock, Error, Result, error::UNAVAILABLE};
-use angarium_db::{Db, Migration, Participant, Tx};
+use angarium_db::{Db, Migration, Participant, Tx, postgres::Options as StoreOptions};
 use angarium_journal::{Appended, Batch, Journal, MIGRATIONS, Options, Stream};
 use std::{
     sync::{
@@ -34,12 +38,71 @@ const START: i64 = 1_700_000_040_000;
 
 const NOTES: Migration = Migration::new("notes", "CREATE TABLE notes (name TEXT NOT NULL UNIQUE)");
 
-/// A data directory with its clock, on which journals are opened one after the other.
+/// A store with its clock, on which journals are opened one after the other.
 struct World {
-    dir: tempfile::TempDir,
+    place: Place,
     clock: Clock,
     app: AppId,
     options: Options,
+}
+
+/// Where a store lies.
+enum Place {
+    Folder(tempfile::TempDir),
+    Database { server: String, name: String },
+}
+
+impl Place {
+    fn fresh() -> Place {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        match std::env::var("CONTRACT_ENGINE").as_deref() {
+            Err(_) => Place::Folder(tempfile::tempdir().unwrap()),
+            Ok("postgres") => {
+                let server = std::env::var("STACK_POSTGRES").expect("STACK_POSTGRES says where a server is");
+                let name = format!("journal_contract_{}_{}", std::process::id(), MADE.fetch_add(1, SeqCst));
+                order(&server, format!("CREATE DATABASE {name}"));
+                Place::Database { server, name }
+            }
+            Ok(other) => panic!("there is no engine {other}"),
+        }
+    }
+
+    fn url(&self) -> Option<String> {
+        match self {
+            Place::Folder(_) => None,
+            Place::Database { server, name } => {
+                Some(format!("{}/{name}", server.rsplit_once('/').unwrap().0))
+            }
+        }
+    }
+
+    fn open(&self, migrations: &[Migration], clock: &Clock) -> Db {
+        match (self, self.url()) {
+            (Place::Folder(dir), _) => Db::open(dir.path(), migrations, clock.clone()).unwrap(),
+            (_, url) => {
+                let options = StoreOptions::parse(&url.unwrap()).unwrap().with_connections(2, 2);
+                Db::open_postgres(&options, migrations, clock.clone()).unwrap()
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Place::Database { server, name } = self {
+            order(server, format!("DROP DATABASE {name} WITH (FORCE)"));
+        }
+    }
+}
+
+/// On a thread of its own: the client waits, which a test's task may not.
+fn order(url: &str, sql: String) {
+    let url = url.to_owned();
+    let done = std::thread::spawn(move || {
+        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        client.batch_execute(&sql).unwrap();
+    });
+    done.join().unwrap();
 }
 
 /// A journal that is open, with one stream.
@@ -56,12 +119,17 @@ impl World {
 
     fn with(options: Options) -> World {
         let clock = Clock::manual(START);
-        World { dir: tempfile::tempdir().unwrap(), app: AppId::new(clock.now()), clock, options }
+        World { place: Place::fresh(), app: AppId::new(clock.now()), clock, options }
+    }
+
+    /// For tests of what only one of the engines has.
+    fn is_embedded(&self) -> bool {
+        matches!(self.place, Place::Folder(_))
     }
 
     async fn open(&self) -> Open {
         let migrations: Vec<Migration> = MIGRATIONS.iter().copied().chain([NOTES]).collect();
-        let db = Db::open(self.dir.path(), &migrations, self.clock.clone()).unwrap();
+        let db = self.place.open(&migrations, &self.clock);
         let journal = Journal::open(db.clone(), self.options.clone(), self.clock.clone()).await.unwrap();
         let stream = journal.stream(&self.app, "events").await.unwrap();
         Open { db, journal, stream }
