@@ -2,20 +2,24 @@
 //!
 //! | Module | Idea |
 //! |---|---|
-//! | [`Kit`] | the handles a slice works with: clock, store, journal, who may do what, metrics |
+//! | [`Kit`] | the handles a slice works with: clock, store, journal, feed, blobs, who may do what, metrics |
 //! | [`Slice`] | what a slice brings: routes, workers, schema, error codes |
 //! | [`access`] | [`access::Allowed`], the only way a handler comes by an app's id |
+//! | [`fleet`] | the roles of a process |
 //! | [`http`] | problems, bodies, parameters, the layer around every route |
 //! | [`records`] | records of a stream as the JSON that every route gives out |
 //! | [`metrics`] | what is counted, without a process-wide registry |
 
 pub mod access;
+pub mod fleet;
 pub mod http;
 pub mod metrics;
 pub mod records;
 
 use angarium_base::{Clock, Code};
+use angarium_blobs::Blobs;
 use angarium_db::{Db, Migration};
+use angarium_feed::Feed;
 use angarium_journal::Journal;
 use axum::{extract::Request, response::Response};
 use std::{pin::Pin, sync::Arc};
@@ -30,6 +34,8 @@ pub struct Handles {
     pub clock: Clock,
     pub db: Db,
     pub journal: Journal,
+    pub feed: Feed,
+    pub blobs: Blobs,
     pub directory: access::Directory,
     pub metrics: metrics::Metrics,
     pub limits: http::Limits,

@@ -3,6 +3,10 @@
 //! The variables are laid over the table of the file before one typed read, so a misspelt key is refused
 //! wherever it stands. This module is the one place where the environment is read.
 
+mod engines;
+
+pub use engines::{Postgres, S3, Store};
+
 use angarium_base::{Error, Result};
 use angarium_journal::{Retention, Window};
 use angarium_kit::http::{Limits, parse_duration};
@@ -18,11 +22,23 @@ angarium_base::codes! {
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The folder that holds the store: one file, its log and a lock.
+    /// The folder of this process: the store (one file, its log and a lock) where `db` is `sqlite`, and blobs.
     pub data_dir: PathBuf,
+    /// State: `sqlite`, in the data directory, or `postgres://user:password@host:5432/database`, for a fleet.
+    pub db: String,
+    /// Live fan-out between processes: `auto`, `local`, `redis://…`, `rediss://…` or `postgres://…`.
+    pub feed: String,
+    /// Blobs: a folder (`blobs` in the data directory, if empty) or `s3://bucket/prefix`.
+    pub blobs: String,
+    /// What this process does, separated by commas: `api`, `live`, `worker`, `timer`.
+    pub roles: String,
+    /// Whether a start brings the schema up to this version; if not, and it is older, the start is refused.
+    pub migrate: bool,
     pub http: Http,
     pub tracking: Tracking,
-    pub journal: Journal,
+    pub streams: Streams,
+    pub postgres: Postgres,
+    pub s3: S3,
     /// What each stream keeps, by its name; `"*"` is for those not named. Without an entry everything is kept.
     pub retention: BTreeMap<String, Keep>,
     pub compat: Compat,
@@ -65,7 +81,7 @@ pub struct Tracking {
 
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
-pub struct Journal {
+pub struct Streams {
     /// An event whose id was seen within this time is not kept again.
     pub dedupe_window: Span,
     /// Ids that are remembered at most; the oldest are forgotten first.
@@ -134,7 +150,14 @@ impl Default for Config {
             data_dir: "data".into(),
             http: Http::default(),
             tracking: Tracking::default(),
-            journal: Journal::default(),
+            db: "sqlite".into(),
+            feed: "auto".into(),
+            blobs: String::new(),
+            roles: "api,live,worker,timer".into(),
+            migrate: true,
+            streams: Streams::default(),
+            postgres: Postgres::default(),
+            s3: S3::default(),
             retention: BTreeMap::new(),
             compat: Compat::default(),
             log: Log { level: "info".into(), format: "text".into() },
@@ -167,9 +190,9 @@ impl Default for Http {
     }
 }
 
-impl Default for Journal {
+impl Default for Streams {
     fn default() -> Self {
-        Journal {
+        Streams {
             dedupe_window: seconds(7 * 86_400),
             dedupe_max_ids: 10_000_000,
             retention_every: seconds(30),
@@ -250,7 +273,7 @@ impl Config {
             ("http.max_connections", 1, self.http.max_connections),
             ("http.body_bytes", 1_024, self.http.body_bytes),
             ("http.event_bytes", 256, self.http.event_bytes),
-            ("journal.dedupe_max_ids", 1_000, self.journal.dedupe_max_ids),
+            ("streams.dedupe_max_ids", 1_000, self.streams.dedupe_max_ids),
         ] {
             if value < least {
                 return Err(invalid(format!("{name} is at least {least}")));
@@ -276,6 +299,7 @@ impl Config {
                 )));
             }
         }
+        self.check_engines()?;
         angarium_tracking::enrich::TrustedProxies::parse(&self.http.trusted_proxies)
             .map_err(|e| invalid(format!("http.trusted_proxies: {}", e.message())))?;
         Ok(())
@@ -309,17 +333,18 @@ impl Config {
         };
         angarium_journal::Options {
             window: Window {
-                age_ms: self.journal.dedupe_window.0.as_millis() as i64,
-                ids: self.journal.dedupe_max_ids,
+                age_ms: self.streams.dedupe_window.0.as_millis() as i64,
+                ids: self.streams.dedupe_max_ids,
             },
             retention: self.retention.iter().map(|(name, keep)| (name.clone(), kept(keep))).collect(),
-            retention_every: self.journal.retention_every.0,
+            retention_every: self.streams.retention_every.0,
+            announce: None,
         }
     }
 
-    /// The whole configuration as it is in force, as TOML.
+    /// The whole configuration as it is in force, as TOML, without passwords and keys.
     pub fn show(&self) -> Result<String> {
-        toml::to_string(self).map_err(|e| invalid(e.to_string()))
+        toml::to_string(&self.without_secrets()).map_err(|e| invalid(e.to_string()))
     }
 }
 

@@ -1,8 +1,13 @@
 //! From a configuration to the handles that everything works with.
 
-use crate::{config::Config, slices};
+use crate::{
+    config::{Config, Store},
+    slices,
+};
 use angarium_base::{Clock, Result};
-use angarium_db::Db;
+use angarium_blobs::Blobs;
+use angarium_db::{Db, postgres};
+use angarium_feed::Feed;
 use angarium_journal::Journal;
 use angarium_kit::{
     Handles, Kit,
@@ -11,7 +16,8 @@ use angarium_kit::{
     metrics::Metrics,
 };
 use angarium_tenants::FirstStart;
-use std::net::SocketAddr;
+use bytes::Bytes;
+use std::{net::SocketAddr, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// What a start opens.
@@ -29,8 +35,10 @@ pub async fn open(
     stop: CancellationToken,
     clock: Clock,
 ) -> Result<Opened> {
-    let db = Db::open(&config.data_dir, &slices::migrations(), clock.clone())?;
-    let journal = Journal::open(db.clone(), config.journal_options(), clock.clone()).await?;
+    let db = open_store(config, clock.clone())?;
+    let feed = Feed::open(&config.feed_target()?, NAMESPACE, clock.clone()).await?;
+    let blobs = Blobs::open(&config.blobs_target()?, Default::default(), clock.clone())?;
+    let journal = open_journal(config, &db, &feed, &clock).await?;
     let first = angarium_tenants::first_start(&db, &clock).await?;
     let directory = Directory::default();
     angarium_tenants::load(&db, &directory).await?;
@@ -40,6 +48,8 @@ pub async fn open(
         clock,
         db,
         journal,
+        feed,
+        blobs,
         directory,
         metrics: Metrics::new(),
         budget: Budget::new(&limits),
@@ -49,4 +59,41 @@ pub async fn open(
         stop,
     });
     Ok(Opened { kit, first })
+}
+
+/// Keeps us apart from others on the same Redis or PostgreSQL.
+const NAMESPACE: &str = "angarium";
+/// The feed's topic on which processes tell each other that streams have grown.
+const GROWN: &str = "journal";
+
+/// Opens the store that the configuration names, with its schema brought up or checked.
+pub fn open_store(config: &Config, clock: Clock) -> Result<Db> {
+    match config.store()? {
+        Store::Folder => Db::open(&config.data_dir, &slices::migrations(), clock),
+        Store::Postgres(options) => {
+            if !config.migrate {
+                postgres::check(&options, &slices::migrations())?;
+            }
+            Db::open_postgres(&options, &slices::migrations(), clock)
+        }
+    }
+}
+
+/// The journal, which tells other processes of its appends and hears of theirs.
+async fn open_journal(config: &Config, db: &Db, feed: &Feed, clock: &Clock) -> Result<Journal> {
+    let mut options = config.journal_options();
+    if db.is_shared() {
+        let feed = feed.clone();
+        options.announce = Some(Arc::new(move || feed.publish(GROWN, Bytes::new())));
+    }
+    let journal = Journal::open(db.clone(), options, clock.clone()).await?;
+    if db.is_shared() {
+        let (mut grown, journal) = (feed.subscribe(GROWN), journal.clone());
+        tokio::spawn(async move {
+            while grown.next().await.is_some() {
+                journal.look();
+            }
+        });
+    }
+    Ok(journal)
 }

@@ -53,6 +53,7 @@ pub async fn run(
         tracing::warn!(cut_off, "connections were still busy when the drain time was over");
     }
     workers.join_all().await;
+    kit.feed.close().await;
     kit.db.close();
     tracing::info!("stopped");
     Ok(())
@@ -60,9 +61,17 @@ pub async fn run(
 
 /// Keeps the keys of the first start where only the data directory's owner can read them.
 fn write_first_start(dir: &Path, first: &FirstStart) -> Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    use std::{
+        io::Write,
+        os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    };
     let text = serde_json::to_string_pretty(first)
         .or_error(angarium_base::error::INTERNAL, "the keys cannot be written")?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .or_error(angarium_db::STORE_FAILED, "the data directory cannot be made")?;
     let file = std::fs::File::options()
         .write(true)
         .create(true)

@@ -26,7 +26,9 @@ pub fn migrations() -> Vec<Migration> {
 pub fn codes() -> Vec<Code> {
     let mut codes: Vec<Code> = [
         angarium_base::error::CODES,
+        angarium_blobs::CODES,
         angarium_db::CODES,
+        angarium_feed::CODES,
         angarium_journal::CODES,
         angarium_kit::access::CODES,
         angarium_live::CODES,

@@ -42,8 +42,9 @@ pub async fn first_start(db: &Db, clock: &Clock) -> Result<Option<FirstStart>> {
         view_key: vk,
     };
     let bundle_id = made.bundle_id.clone();
-    db.write(move |tx| {
-        store::insert_app(
+    let ours = db.write(move |tx| {
+        // Of processes that start at the same moment on one store, one makes it.
+        let made = store::insert_app(
             tx,
             &App {
                 id: app.clone(),
@@ -53,6 +54,9 @@ pub async fn first_start(db: &Db, clock: &Clock) -> Result<Option<FirstStart>> {
                 truncate_addresses: false,
             },
         )?;
+        if !made {
+            return Ok(false);
+        }
         for (id, role, secret) in &keys {
             let key = Key {
                 id: id.clone(),
@@ -64,10 +68,9 @@ pub async fn first_start(db: &Db, clock: &Clock) -> Result<Option<FirstStart>> {
             };
             store::insert_key(tx, &key, &secret.hash(), now)?;
         }
-        Ok(())
-    })
-    .await?;
-    Ok(Some(made))
+        Ok(true)
+    });
+    Ok(ours.await?.then_some(made))
 }
 
 /// Fills the directory from the store.

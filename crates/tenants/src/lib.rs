@@ -14,6 +14,8 @@ pub use first_start::{FirstStart, first_start, load};
 
 use angarium_db::Migration;
 use angarium_kit::{Kit, Slice};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// The part of the schema that is this slice's.
 pub const MIGRATIONS: &[Migration] =
@@ -27,11 +29,38 @@ pub fn slice() -> Slice {
         codes: angarium_kit::access::CODES,
         routes: api::routes(),
         direct: None,
-        workers: Vec::new(),
+        workers: vec![Box::new(|kit, stop| Box::pin(follow_others(kit, stop)))],
     }
 }
 
-/// Makes the directory say what the store says.
+/// The feed's topic on which processes tell each other that apps or keys have changed.
+const CHANGED: &str = "tenants";
+/// How often a process looks for what others changed, should it not have been told.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Keeps the directory up with what other processes of a fleet change.
+async fn follow_others(kit: Kit, stop: CancellationToken) {
+    if !kit.db.is_shared() {
+        return;
+    }
+    let mut changed = kit.feed.subscribe(CHANGED);
+    let mut failing = false;
+    while stop.run_until_cancelled(tokio::time::timeout(LOOK, changed.next())).await.is_some() {
+        match load(&kit.db, &kit.directory).await {
+            Ok(()) => failing = false,
+            Err(error) if !std::mem::replace(&mut failing, true) => {
+                tracing::warn!(
+                    ?error,
+                    "changes of apps and keys cannot be read at the moment; will try again"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Makes the directory say what the store says, here and in other processes.
 async fn refresh(kit: &Kit) -> angarium_base::Result<()> {
+    kit.feed.publish(CHANGED, bytes::Bytes::new());
     load(&kit.db, &kit.directory).await
 }

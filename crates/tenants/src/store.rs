@@ -49,12 +49,14 @@ pub fn all_keys(tx: &mut Tx<'_>) -> Result<Vec<([u8; 32], Key)>> {
     })
 }
 
-pub fn insert_app(tx: &mut Tx<'_>, app: &App) -> Result<()> {
-    tx.exec(
-        "INSERT INTO apps (id, name, bundle_id, truncate_addresses, created_at) VALUES ($1, $2, $3, $4, $5)",
+/// Returns whether it was made: not if there is one with its `bundle_id`.
+pub fn insert_app(tx: &mut Tx<'_>, app: &App) -> Result<bool> {
+    let made = tx.exec(
+        "INSERT INTO apps (id, name, bundle_id, truncate_addresses, created_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (bundle_id) DO NOTHING",
         v![app.id.as_str(), &app.name, &app.bundle_id, app.truncate_addresses, app.created_at],
     )?;
-    Ok(())
+    Ok(made > 0)
 }
 
 /// Changes what is given of an app.

@@ -43,7 +43,10 @@ pub fn run(args: ConfigArgs) -> Result {
         }
         Action::Show(args) => {
             let config = load(args.config.as_deref())?;
-            let json = || serde_json::to_string_pretty(&config).map_err(|e| Failure::new(e.to_string()));
+            let json = || {
+                serde_json::to_string_pretty(&config.without_secrets())
+                    .map_err(|e| Failure::new(e.to_string()))
+            };
             let text = if args.json { json()? } else { config.show()? };
             say(text.trim_end())?;
         }

@@ -304,7 +304,7 @@ async fn a_group_that_is_deleted_begins_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_removes_is_counted_for_those_who_had_not_read_it() {
-    let config = "[retention.events]\nbytes = 40000\n[journal]\nretention_every = \"100ms\"";
+    let config = "[retention.events]\nbytes = 40000\n[streams]\nretention_every = \"100ms\"";
     let mut world = World::start_with(config).await;
     let total = 200;
     for start in (0..total).step_by(10) {

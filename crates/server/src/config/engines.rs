@@ -1,0 +1,180 @@
+//! The four URLs that choose the engines, the roles of a process, and what goes with them.
+
+use super::{Config, INVALID_CONFIG};
+use angarium_base::{Error, Result, Secret};
+use angarium_blobs::S3Access;
+use angarium_db::postgres;
+use angarium_kit::fleet::Role;
+use serde::{Deserialize, Serialize};
+
+/// What a secret is shown as.
+const HIDDEN: &str = "***";
+
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Postgres {
+    /// Connections of this process for writes. Three more are for its own use.
+    pub writers: usize,
+    /// Connections of this process for reads.
+    pub readers: usize,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Postgres { writers: 6, readers: 4 }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3 {
+    /// `https://host:port` of what speaks S3; empty for Amazon's own. With `http://` it is spoken to without TLS.
+    pub endpoint: String,
+    pub region: String,
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        S3 {
+            endpoint: String::new(),
+            region: "us-east-1".into(),
+            access_key_id: String::new(),
+            secret_access_key: String::new(),
+        }
+    }
+}
+
+/// Where state lies.
+pub enum Store {
+    Folder,
+    Postgres(postgres::Options),
+}
+
+impl Config {
+    pub fn store(&self) -> Result<Store> {
+        match self.db.split_once("://").map_or(self.db.as_str(), |(scheme, _)| scheme) {
+            "sqlite" if self.db == "sqlite" => Ok(Store::Folder),
+            "postgres" | "postgresql" => {
+                let options = postgres::Options::parse(&self.db)?;
+                Ok(Store::Postgres(options.with_connections(self.postgres.writers, self.postgres.readers)))
+            }
+            _ => Err(invalid(
+                "db is `sqlite` (in the data directory) or postgres://user:password@host:5432/database",
+            )),
+        }
+    }
+
+    /// Live fan-out; `auto` is PostgreSQL's notifications where state is in PostgreSQL, else this process alone.
+    pub fn feed_target(&self) -> Result<angarium_feed::Target> {
+        if self.feed != "auto" {
+            return self.feed.parse();
+        }
+        match self.store()? {
+            Store::Folder => Ok(angarium_feed::Target::Local),
+            Store::Postgres(_) => Ok(angarium_feed::Target::Postgres(Secret::new(&self.db))),
+        }
+    }
+
+    /// Blobs; the folder `blobs` of the data directory where nothing is said.
+    pub fn blobs_target(&self) -> Result<angarium_blobs::Target> {
+        if self.blobs.is_empty() {
+            return Ok(angarium_blobs::Target::Folder(self.data_dir.join("blobs")));
+        }
+        let access = S3Access {
+            endpoint: Some(self.s3.endpoint.clone()).filter(|endpoint| !endpoint.is_empty()),
+            region: self.s3.region.clone(),
+            access_key_id: self.s3.access_key_id.clone(),
+            secret_access_key: Secret::new(&self.s3.secret_access_key),
+            allow_http: self.s3.endpoint.starts_with("http://"),
+        };
+        let complete = !access.access_key_id.is_empty() && !self.s3.secret_access_key.is_empty();
+        angarium_blobs::Target::parse(&self.blobs, complete.then_some(&access))
+    }
+
+    /// What this process does.
+    pub fn roles(&self) -> Result<Vec<Role>> {
+        let mut roles = Vec::new();
+        for name in self.roles.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let role = Role::parse(name).ok_or_else(|| {
+                invalid(format!("roles has `{name}`; the roles are: api, live, worker, timer"))
+            })?;
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        }
+        if roles.is_empty() {
+            return Err(invalid("roles names no role; the roles are: api, live, worker, timer"));
+        }
+        Ok(roles)
+    }
+
+    pub(super) fn check_engines(&self) -> Result<()> {
+        self.store()?;
+        self.feed_target()?;
+        self.blobs_target().map_err(|error| invalid(format!("blobs: {}", error.message())))?;
+        self.roles()?;
+        Ok(())
+    }
+
+    /// The configuration as it may be shown: without passwords and keys.
+    pub fn without_secrets(&self) -> Config {
+        let mut shown = self.clone();
+        for url in [&mut shown.db, &mut shown.feed] {
+            *url = without_password(url);
+        }
+        if !shown.s3.secret_access_key.is_empty() {
+            shown.s3.secret_access_key = HIDDEN.into();
+        }
+        shown
+    }
+}
+
+/// `scheme://user:password@host` with the password hidden.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((user, rest)) = rest.rsplit_once('@') else { return url.to_owned() };
+    let user = user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:{HIDDEN}"));
+    format!("{scheme}://{user}@{rest}")
+}
+
+fn invalid(message: impl Into<String>) -> Error {
+    INVALID_CONFIG.err(message.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        assert_eq!(without_password("postgres://a:p@ss@h:5/d"), "postgres://a:***@h:5/d");
+        assert_eq!(without_password("redis://:secret@h"), "redis://:***@h");
+        assert_eq!(without_password("redis://h:6379"), "redis://h:6379");
+        assert_eq!(without_password("auto"), "auto");
+    }
+
+    #[test]
+    fn engines_are_chosen_by_url_and_wrong_ones_are_named() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.check_engines().map_err(|error| error.message().to_owned())
+        };
+        assert_eq!(with(|_| {}), Ok(()));
+        assert_eq!(with(|c| c.db = "postgres://a:b@h/d".into()), Ok(()));
+        assert_eq!(with(|c| c.feed = "redis://h".into()), Ok(()));
+        assert_eq!(with(|c| c.roles = "api, worker".into()), Ok(()));
+        for (change, named) in [
+            ((|c| c.db = "mysql://h/d".into()) as fn(&mut Config), "db"),
+            (|c| c.feed = "nats://h".into(), "feed"),
+            (|c| c.blobs = "s3://bucket".into(), "blobs"),
+            (|c| c.roles = "api,cook".into(), "cook"),
+            (|c| c.roles = " ".into(), "roles"),
+        ] {
+            let message = with(change).unwrap_err();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+}
