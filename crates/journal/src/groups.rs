@@ -111,11 +111,8 @@ impl Journal {
     /// The group's row, made if it is not there, and the offsets that the stream has.
     async fn stand(&self, stream: &Stream, group: &str) -> Result<(GroupRow, u64, u64)> {
         let (id, name, now) = (stream.id, group.to_owned(), self.clock().now());
-        let (row, there) = self
-            .db()
-            .read(move |tx| Ok((store::group(tx, id, &name)?, store::stream_by_id(tx, id)?)))
-            .await?;
-        let (first, end) = (there.first_offset, there.next_offset);
+        let row = self.db().read(move |tx| store::group(tx, id, &name)).await?;
+        let (first, end) = self.bounds(stream).await?;
         if let Some(row) = row {
             return Ok((row, first, end));
         }
@@ -159,10 +156,9 @@ impl Journal {
     ) -> Result<Group> {
         let (id, now) = (stream.id, self.clock().now());
         let (name, consumer) = (group.to_owned(), consumer.to_owned());
+        let (first, end) = self.bounds(stream).await?;
         self.db()
             .write(move |tx| {
-                let there = store::stream_by_id(tx, id)?;
-                let end = there.next_offset;
                 store::ensure_group(tx, id, &name, now)?;
                 if next > end || !store::commit_group(tx, id, &name, &consumer, next, now)? {
                     let row = store::ensure_group(tx, id, &name, now)?;
@@ -176,7 +172,7 @@ impl Journal {
                             .err("the cursor is not between what is committed and the end of the stream")
                     });
                 }
-                let lag = end - next.max(there.first_offset);
+                let lag = end - next.max(first);
                 Ok(Group { name: name.clone(), committed: next, lag, holder: None })
             })
             .await
@@ -185,11 +181,11 @@ impl Journal {
     /// Where the group stands; `None` if nobody has polled or committed under this name.
     pub async fn show_group(&self, stream: &Stream, group: &str) -> Result<Option<Group>> {
         let (id, name, now) = (stream.id, group.to_owned(), self.clock().now());
+        let (first, end) = self.bounds(stream).await?;
         self.db()
             .read(move |tx| {
-                let end = store::stream_by_id(tx, id)?;
                 Ok(store::group(tx, id, &name)?.map(|row| Group {
-                    lag: end.next_offset - row.committed.max(end.first_offset),
+                    lag: end.saturating_sub(row.committed.max(first)),
                     committed: row.committed,
                     holder: row.holder.filter(|_| row.lease_until > now),
                     name,

@@ -18,6 +18,8 @@
 //! Engine: rows of batches in the store, a SQLite file or a PostgreSQL database. In PostgreSQL several processes append
 //! to one stream: each takes the stream's end in its transaction until the commit ([`store::take_end`]), so the order of
 //! offsets is that of commits, and a reader at the end never passes over one that commits late.
+//!
+//! Or streams in Kafka, behind a spool of the embedded kind ([`remote`]).
 
 mod dedupe;
 mod follow;
@@ -25,6 +27,7 @@ mod frame;
 mod groups;
 mod lane;
 mod maintenance;
+mod remote;
 mod store;
 mod tail;
 
@@ -32,12 +35,14 @@ pub use dedupe::Window;
 pub use frame::{Chunk, Record};
 pub use groups::{CODES, COMMIT_OUT_OF_RANGE, GROUP_LEASED, Group, Handed, LEASE_MS, check_name};
 pub use maintenance::Retention;
+pub use remote::{Ack, RemoteOptions, Shipping};
 
 use angarium_base::{AppId, Clock, Result};
 use angarium_db::{Db, Engines, Migration, Tx};
 use dedupe::{IdHash, Remembered, Seen};
 use lane::{Committing, Ends};
 use parking_lot::{Mutex, RwLock};
+use remote::Remote;
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -50,6 +55,19 @@ use tokio::sync::{Notify, watch};
 pub const MIGRATIONS: &[Migration] = &[
     Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
     Migration::only(Engines::Postgres, "journal_0002", include_str!("../migrations/0002_postgres.sql")),
+    Migration::new("journal_0003", include_str!("../migrations/0003_remote.sql")),
+    Migration::only(Engines::Sqlite, "journal_0004", include_str!("../migrations/0004_outbox_sqlite.sql")),
+    Migration::only(
+        Engines::Postgres,
+        "journal_0004",
+        include_str!("../migrations/0004_outbox_postgres.sql"),
+    ),
+];
+
+/// The schema of a node's spool.
+pub const SPOOL_MIGRATIONS: &[Migration] = &[
+    Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
+    Migration::new("spool_0001", include_str!("../migrations/0001_spool.sql")),
 ];
 
 /// Frames that one read takes into memory at most, beyond the first batch.
@@ -96,6 +114,8 @@ struct State {
     streams: RwLock<HashMap<AppId, Vec<Stream>>>,
     /// Rung when there is something of others to be read.
     bell: Arc<Notify>,
+    /// Streams in Kafka, if they are there.
+    remote: Option<Arc<Remote>>,
     /// Hands answers to their callers; ends with the journal.
     delivery: tokio::task::AbortHandle,
 }
@@ -110,6 +130,7 @@ impl Drop for State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     id: i64,
+    app: AppId,
     name: Arc<str>,
 }
 
@@ -185,9 +206,9 @@ pub struct Extent {
     pub name: String,
     pub first_offset: u64,
     pub next_offset: u64,
-    /// Bytes as stored.
+    /// Bytes as stored; 0 where Kafka stores them.
     pub bytes: u64,
-    /// When the newest record became durable; 0 if there was none yet.
+    /// When the newest record became durable; 0 if there was none yet, or where Kafka stores them.
     pub last_at: i64,
     pub retention: Retention,
     /// Consumer groups and what each has committed.
@@ -197,6 +218,30 @@ pub struct Extent {
 impl Journal {
     /// Opens the journal in `db`, whose schema has [`MIGRATIONS`].
     pub async fn open(db: Db, options: Options, clock: Clock) -> Result<Journal> {
+        Journal::open_with(db, options, clock, None).await
+    }
+
+    /// Opens the journal with its streams in Kafka; `spool_db` has [`SPOOL_MIGRATIONS`] and is this process's alone.
+    ///
+    /// # Errors
+    /// `kafka_options_refused`. Brokers that are away are no error.
+    pub async fn open_remote(
+        db: Db,
+        spool_db: Db,
+        remote: RemoteOptions,
+        options: Options,
+        clock: Clock,
+    ) -> Result<Journal> {
+        let remote = remote::open(&db, spool_db, remote, &options, &clock).await?;
+        Journal::open_with(db, options, clock, Some(remote)).await
+    }
+
+    async fn open_with(
+        db: Db,
+        options: Options,
+        clock: Clock,
+        remote: Option<Arc<Remote>>,
+    ) -> Result<Journal> {
         let (window, now) = (options.window, clock.now());
         let seed = db.write(load_seed).await?;
         db.write(dedupe::discard_unsealed).await?;
@@ -226,8 +271,10 @@ impl Journal {
                 }
             }),
         });
-        db.stage_with(Arc::new(lane::Appender(committing.clone())));
-        db.join(Box::new(lane::Writer::new(lane.clone(), seen.clone(), ends, answers, committing)));
+        if remote.is_none() {
+            db.stage_with(Arc::new(lane::Appender(committing.clone())));
+            db.join(Box::new(lane::Writer::new(lane.clone(), seen.clone(), ends, answers, committing)));
+        }
         let shared = db.is_shared();
         let state = State {
             db,
@@ -240,10 +287,13 @@ impl Journal {
             counters,
             streams: RwLock::default(),
             bell: bell.clone(),
+            remote,
             delivery,
         };
         let journal = Journal(Arc::new(state));
-        tokio::spawn(follow::run(Arc::downgrade(&journal.0), bell, shared));
+        if journal.0.remote.is_none() {
+            tokio::spawn(follow::run(Arc::downgrade(&journal.0), bell, shared));
+        }
         Ok(journal)
     }
 
@@ -290,6 +340,9 @@ impl Journal {
         if batch.count == 0 {
             return Ok(Appended::default());
         }
+        if let Some(remote) = &self.0.remote {
+            return Box::pin(remote.append(stream, batch)).await;
+        }
         if !self.db().health().healthy {
             return Err(angarium_base::error::UNAVAILABLE
                 .err("the store cannot make anything durable at the moment; nothing was accepted"));
@@ -309,27 +362,52 @@ impl Journal {
     pub async fn read(&self, stream: &Stream, from: u64, max: u64) -> Result<Page> {
         let kept = self.0.tails.read(stream.id, from, READ_BYTES);
         // Where others append too, what is visible here may not be all.
-        let kept = kept.filter(|chunks| !chunks.is_empty() || !self.db().is_shared());
+        let kept = kept.filter(|chunks| !chunks.is_empty() || !self.is_shared());
         let chunks = match kept {
             Some(chunks) => chunks,
-            None => {
-                let id = stream.id;
-                let read = self.db().read(move |tx| store::chunks(tx, id, from, max, READ_BYTES)).await?;
-                read.into_iter().map(Arc::new).collect()
-            }
+            None => match &self.0.remote {
+                Some(remote) => Box::pin(remote.read(stream, from, max)).await?,
+                None => {
+                    let id = stream.id;
+                    let read = self.db().read(move |tx| store::chunks(tx, id, from, max, READ_BYTES)).await?;
+                    read.into_iter().map(Arc::new).collect()
+                }
+            },
         };
         let first = chunks.first().map_or(from, |chunk| chunk.first_offset.max(from));
         let end = chunks.last().map_or(from, |chunk| chunk.next_offset());
         Ok(Page { next: end.min(first.saturating_add(max)).max(from), chunks, from, max })
     }
 
+    /// Whether others append to the same streams.
+    fn is_shared(&self) -> bool {
+        self.db().is_shared() || self.0.remote.is_some()
+    }
+
+    /// The first offset that the stream still has, and its next one.
+    async fn bounds(&self, stream: &Stream) -> Result<(u64, u64)> {
+        if let Some(remote) = &self.0.remote {
+            return remote.bounds(stream).await;
+        }
+        let id = stream.id;
+        let row = self.db().read(move |tx| store::stream_by_id(tx, id)).await?;
+        Ok((row.first_offset, row.next_offset))
+    }
+
     /// A receiver of the stream's next offset, changed after each commit to it.
     pub async fn watch(&self, stream: &Stream) -> Result<watch::Receiver<u64>> {
         // The tail was made with the handle, from the store. Watched from here on, it is kept up to date.
         let head = self.0.tails.watch(stream.id, 0);
-        if self.db().is_shared() {
+        if self.is_shared() {
             let end = self.end(stream).await?;
-            if end > *head.borrow() && self.0.tails.watchers(stream.id) == 1 {
+            if let Some(remote) = &self.0.remote {
+                let visible = *head.borrow();
+                if self.0.tails.watchers(stream.id) == 1 || visible > end {
+                    self.0.tails.restart_at(stream.id, end);
+                }
+                let from = *head.borrow();
+                remote.follow(stream, &self.0.tails, from);
+            } else if end > *head.borrow() && self.0.tails.watchers(stream.id) == 1 {
                 self.0.tails.skip_to(stream.id, end);
             } else {
                 self.look();
@@ -340,16 +418,17 @@ impl Journal {
 
     /// The stream's next offset.
     pub async fn end(&self, stream: &Stream) -> Result<u64> {
-        let visible = *self.0.tails.watch(stream.id, 0).borrow();
-        if !self.db().is_shared() {
-            return Ok(visible);
+        if !self.is_shared() {
+            return Ok(*self.0.tails.watch(stream.id, 0).borrow());
         }
-        let id = stream.id;
-        Ok(self.db().read(move |tx| store::stream_by_id(tx, id)).await?.next_offset.max(visible))
+        Ok(self.bounds(stream).await?.1)
     }
 
     /// The first offset of what became durable at `at` or later; the end, if nothing did.
     pub async fn offset_at(&self, stream: &Stream, at: i64) -> Result<u64> {
+        if let Some(remote) = &self.0.remote {
+            return remote.offset_at(stream, at).await;
+        }
         let id = stream.id;
         self.db()
             .read(move |tx| match store::offset_at(tx, id, at)? {
@@ -368,32 +447,70 @@ impl Journal {
         limit: i64,
     ) -> Result<Vec<(i64, String, u64)>> {
         let id = stream.id;
+        if self.0.remote.is_some() {
+            return self.db().read(move |tx| remote::counts(tx, id, minutes, step, limit)).await;
+        }
         self.db().read(move |tx| store::counts(tx, id, minutes, step, limit)).await
     }
 
     /// What the streams of `app` hold, by name.
     pub async fn extents(&self, app: &AppId) -> Result<Vec<Extent>> {
-        let (app, this) = (app.clone(), self.clone());
-        self.db()
+        let (owner, this) = (app.clone(), self.clone());
+        let extents: Vec<Extent> = self
+            .db()
             .read(move |tx| {
-                let rows = store::streams(tx, app.as_str())?;
+                let rows = store::streams(tx, owner.as_str())?;
                 rows.into_iter().map(|row| this.extent(tx, row)).collect()
             })
-            .await
+            .await?;
+        let mut out = Vec::with_capacity(extents.len());
+        for extent in extents {
+            let stream = self.stream(app, &extent.name).await?;
+            out.push(self.as_kafka_has_it(&stream, extent).await?);
+        }
+        Ok(out)
     }
 
     /// What `stream` holds.
     pub async fn extent_of(&self, stream: &Stream) -> Result<Extent> {
         let (id, this) = (stream.id, self.clone());
-        self.db()
+        let extent = self
+            .db()
             .read(move |tx| {
                 let row = store::stream_by_id(tx, id)?;
                 this.extent(tx, row)
             })
-            .await
+            .await?;
+        self.as_kafka_has_it(stream, extent).await
+    }
+
+    async fn as_kafka_has_it(&self, stream: &Stream, extent: Extent) -> Result<Extent> {
+        let Some(remote) = &self.0.remote else { return Ok(extent) };
+        let (first_offset, next_offset) = remote.bounds(stream).await?;
+        Ok(Extent { first_offset, next_offset, ..extent })
+    }
+
+    /// How it stands between this node's spool and Kafka; `None` where streams are in the store.
+    pub fn shipping(&self) -> Option<Shipping> {
+        self.0.remote.as_ref().map(|remote| remote.shipping())
+    }
+
+    /// Ends what works in the background, and closes the spool, if there is one; the store is its owner's to close.
+    pub async fn close(&self) {
+        if let Some(remote) = &self.0.remote {
+            remote.close().await;
+        }
+    }
+
+    /// The store of this node's spool, if there is one.
+    pub fn spool_db(&self) -> Option<&Db> {
+        self.0.remote.as_ref().map(|remote| remote.spool().db())
     }
 
     pub fn stats(&self) -> Stats {
+        if let Some(remote) = &self.0.remote {
+            return remote.spool().stats();
+        }
         let counters = &self.0.counters;
         Stats {
             records: counters.records.load(Relaxed),
@@ -421,7 +538,7 @@ impl Journal {
     }
 
     fn remember(&self, app: &AppId, name: &str, id: i64, next_offset: u64) -> Stream {
-        let stream = Stream { id, name: name.into() };
+        let stream = Stream { id, app: app.clone(), name: name.into() };
         // Gives the watchers their start before anybody can have the handle, or append.
         drop(self.0.tails.watch(id, next_offset));
         let mut streams = self.0.streams.write();

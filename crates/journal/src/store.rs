@@ -204,6 +204,16 @@ pub fn oldest(tx: &mut Tx<'_>, stream: i64, limit: i64) -> Result<Vec<(u64, u64,
     )
 }
 
+/// The end of the last batch that lies wholly before `offset`, and the bytes of all those; zero if there is none.
+pub fn whole_before(tx: &mut Tx<'_>, stream: i64, offset: u64) -> Result<(u64, u64)> {
+    tx.one(
+        "SELECT coalesce(max(first_offset + record_count), 0), CAST(coalesce(sum(length(data)), 0) AS BIGINT) FROM journal \
+         WHERE stream = $1 AND first_offset < $2 AND first_offset + record_count <= $2",
+        v![stream, offset as i64],
+        |row| Ok((row.get::<i64>(0)? as u64, row.get::<i64>(1)? as u64)),
+    )
+}
+
 /// Removes what lies before `first_offset`, unless somebody else has since `from` was the first.
 pub fn forget(tx: &mut Tx<'_>, stream: i64, from: u64, first_offset: u64, bytes: u64) -> Result<bool> {
     let ours = tx.exec(

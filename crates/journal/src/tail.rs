@@ -67,6 +67,12 @@ impl Tails {
         left_out
     }
 
+    /// Starts anew at `next`, also if that lies before what is visible: the stream itself began anew.
+    pub fn restart_at(&self, stream: i64, next: u64) {
+        self.forget(stream, u64::MAX);
+        self.0.lock().tail(stream, 0).next.send_replace(next);
+    }
+
     /// How many receivers the stream has.
     pub fn watchers(&self, stream: i64) -> usize {
         self.0.lock().streams.get(&stream).map_or(0, |tail| tail.next.receiver_count())

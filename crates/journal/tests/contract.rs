@@ -1,6 +1,7 @@
 //! The promises of the journal port, each with a test that fails when it is broken.
 //!
-//! On the embedded engine, or, with `CONTRACT_ENGINE=postgres`, in databases of the server that `STACK_POSTGRES` names.
+//! On the embedded engine; with `CONTRACT_ENGINE=postgres` in databases of the server that `STACK_POSTGRES` names; with
+//! `CONTRACT_ENGINE=kafka` in Kafka at `STACK_KAFKA`, behind a spool, acknowledged when Kafka has it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
@@ -21,7 +22,9 @@ mod retention;
 
 use angarium_base::{AppId, Clock, Error, Result, error::UNAVAILABLE};
 use angarium_db::{Db, Migration, Participant, Tx, postgres::Options as StoreOptions};
-use angarium_journal::{Appended, Batch, Journal, MIGRATIONS, Options, Stream};
+use angarium_journal::{
+    Ack, Appended, Batch, Journal, MIGRATIONS, Options, RemoteOptions, SPOOL_MIGRATIONS, Stream,
+};
 use std::{
     sync::{
         Arc,
@@ -46,10 +49,35 @@ struct World {
     options: Options,
 }
 
+/// What can be opened as soon as a task has let go of it.
+async fn free_again(open: impl Fn() -> Result<Db>) -> Db {
+    let started = Instant::now();
+    loop {
+        match open() {
+            Err(error) if error.code().name == "data_dir_in_use" && started.elapsed() < NEVER => {
+                tokio::task::yield_now().await;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            outcome => return outcome.unwrap(),
+        }
+    }
+}
+
 /// Where a store lies.
 enum Place {
     Folder(tempfile::TempDir),
-    Database { server: String, name: String },
+    Database {
+        server: String,
+        name: String,
+    },
+    /// State in the folder, streams in Kafka.
+    Kafka {
+        dir: tempfile::TempDir,
+        brokers: String,
+        server: String,
+        name: String,
+        spools: AtomicU64,
+    },
 }
 
 impl Place {
@@ -57,11 +85,16 @@ impl Place {
         static MADE: AtomicU64 = AtomicU64::new(0);
         match std::env::var("CONTRACT_ENGINE").as_deref() {
             Err(_) => Place::Folder(tempfile::tempdir().unwrap()),
-            Ok("postgres") => {
+            Ok(engine @ ("postgres" | "kafka")) => {
                 let server = std::env::var("STACK_POSTGRES").expect("STACK_POSTGRES says where a server is");
                 let name = format!("journal_contract_{}_{}", std::process::id(), MADE.fetch_add(1, SeqCst));
                 order(&server, format!("CREATE DATABASE {name}"));
-                Place::Database { server, name }
+                if engine == "postgres" {
+                    return Place::Database { server, name };
+                }
+                let brokers = std::env::var("STACK_KAFKA").expect("STACK_KAFKA says where a broker is");
+                let (dir, spools) = (tempfile::tempdir().unwrap(), AtomicU64::new(0));
+                Place::Kafka { dir, brokers, server, name, spools }
             }
             Ok(other) => panic!("there is no engine {other}"),
         }
@@ -70,7 +103,7 @@ impl Place {
     fn url(&self) -> Option<String> {
         match self {
             Place::Folder(_) => None,
-            Place::Database { server, name } => {
+            Place::Database { server, name } | Place::Kafka { server, name, .. } => {
                 Some(format!("{}/{name}", server.rsplit_once('/').unwrap().0))
             }
         }
@@ -87,9 +120,20 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The spool's folder, and how Kafka is opened.
+    fn remote(&self) -> Option<(std::path::PathBuf, RemoteOptions)> {
+        let Place::Kafka { dir, brokers, spools, .. } = self else { return None };
+        let mut kafka = angarium_kafka::Options::from_url(&format!("kafka://{brokers}")).unwrap();
+        kafka.topic = angarium_kafka::Template::parse("contract.{app}.{stream}").unwrap();
+        let spool = dir.path().join(format!("spool {}", spools.load(SeqCst)));
+        Some((spool, RemoteOptions { kafka, ack: Ack::Replicated, spool_bytes: 1 << 30 }))
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Place::Database { server, name } = self {
+        if let Place::Database { server, name } | Place::Kafka { server, name, .. } = self {
             order(server, format!("DROP DATABASE {name} WITH (FORCE)"));
         }
     }
@@ -127,16 +171,36 @@ impl World {
         matches!(self.place, Place::Folder(_))
     }
 
+    fn is_kafka(&self) -> bool {
+        matches!(self.place, Place::Kafka { .. })
+    }
+
     async fn open(&self) -> Open {
         let migrations: Vec<Migration> = MIGRATIONS.iter().copied().chain([NOTES]).collect();
         let db = self.place.open(&migrations, &self.clock);
-        let journal = Journal::open(db.clone(), self.options.clone(), self.clock.clone()).await.unwrap();
+        let (options, clock) = (self.options.clone(), self.clock.clone());
+        let journal = match self.place.remote() {
+            None => Journal::open(db.clone(), options, clock).await.unwrap(),
+            Some((spool, remote)) => {
+                let spool = free_again(|| Db::open(&spool, SPOOL_MIGRATIONS, clock.clone())).await;
+                Journal::open_remote(db.clone(), spool, remote, options, clock).await.unwrap()
+            }
+        };
         let stream = journal.stream(&self.app, "events").await.unwrap();
         Open { db, journal, stream }
     }
 
     async fn reopen(&self, open: Open) -> Open {
+        open.journal.close().await;
         drop(open);
+        self.open().await
+    }
+
+    /// As another process would: where each has a spool, with one of its own.
+    async fn open_another(&self) -> Open {
+        if let Place::Kafka { spools, .. } = &self.place {
+            spools.fetch_add(1, SeqCst);
+        }
         self.open().await
     }
 }
@@ -185,6 +249,15 @@ impl Open {
                 return out;
             }
             at = expected;
+        }
+    }
+
+    /// Waits for so many records: what a transaction appends to a stream in Kafka is there soon after, not at once.
+    async fn brought(&self, records: u64) {
+        let started = Instant::now();
+        while self.journal.end(&self.stream).await.unwrap() < records {
+            assert!(started.elapsed() < NEVER, "never: {records} records");
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

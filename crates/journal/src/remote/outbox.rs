@@ -1,0 +1,181 @@
+//! What transactions append to streams in Kafka: written with the transaction, brought to Kafka soon after.
+//!
+//! One process at a time brings it, in the order in which it was written, and removes what Kafka has acknowledged. When
+//! a process dies between the two, or loses its lease while it brings, records come twice, with the same header `id`.
+
+use super::{KIND, Remote};
+use crate::frame::Frames;
+use angarium_base::{AppId, Error, Result, error::INTERNAL};
+use angarium_db::{Db, Participant, Staged, Stager, Tx, v};
+use angarium_kafka::Outgoing;
+use bytes::Bytes;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// How often it is looked when nobody rings: what another process left.
+const LOOK: Duration = Duration::from_millis(500);
+const LEASE_MS: i64 = 15_000;
+/// Records brought in one go.
+const PIECE: i64 = 1_000;
+
+/// Writes staged records into the outbox: on PostgreSQL in each closure's transaction, on SQLite in the tick's.
+pub struct Writing {
+    pub clock: angarium_base::Clock,
+    pub bell: Arc<Notify>,
+}
+
+impl Writing {
+    fn write_all(&self, tx: &mut Tx<'_>, staged: Vec<Staged>) -> Result<()> {
+        let now = self.clock.now();
+        for record in staged {
+            tx.exec(
+                "INSERT INTO outbox (stream, at, frame) VALUES ($1, $2, $3)",
+                v![record.stream, now, &record.frame[..]],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Stager for Writing {
+    fn write(&self, tx: &mut Tx<'_>, staged: Vec<Staged>) -> Result<Box<dyn FnOnce() + Send>> {
+        self.write_all(tx, staged)?;
+        let bell = self.bell.clone();
+        Ok(Box::new(move || bell.notify_one()))
+    }
+}
+
+impl Participant for Writing {
+    fn pending(&self) -> usize {
+        0
+    }
+
+    fn flush(&mut self, tx: &mut Tx<'_>) -> Result<()> {
+        let staged = tx.take_staged();
+        self.write_all(tx, staged)
+    }
+
+    fn settle(&mut self, outcome: std::result::Result<(), &Error>) {
+        if outcome.is_ok() {
+            self.bell.notify_one();
+        }
+    }
+}
+
+/// A record in the outbox, and the stream it is for.
+struct Waiting {
+    id: i64,
+    app: AppId,
+    stream: String,
+    at: i64,
+    frame: Vec<u8>,
+}
+
+/// Runs until the journal is gone.
+pub async fn relay(remote: Weak<Remote>, bell: Arc<Notify>) {
+    let mut failing = false;
+    loop {
+        // Whichever comes first.
+        let _ = tokio::time::timeout(LOOK, bell.notified()).await;
+        let Some(remote) = remote.upgrade().filter(|remote| !remote.stop.is_cancelled()) else { return };
+        match bring(&remote, &remote.db).await {
+            Ok(()) => failing = false,
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(
+                        ?error,
+                        "the outbox cannot be brought to Kafka at the moment; will try again"
+                    );
+                }
+                drop(remote);
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+}
+
+async fn bring(remote: &Remote, db: &Db) -> Result<()> {
+    loop {
+        if db.read(is_empty).await? {
+            return Ok(());
+        }
+        let (holder, now) = (remote.name().to_owned(), remote.spool.journal.clock().now());
+        if !db.write(move |tx| take_lease(tx, &holder, now)).await? {
+            return Ok(());
+        }
+        let waiting = db.read(oldest).await?;
+        let mut at = 0;
+        while at < waiting.len() {
+            // A run of one stream at a time: so the order of all is kept, also if it breaks off.
+            let run = waiting[at..]
+                .iter()
+                .take_while(|w| w.app == waiting[at].app && w.stream == waiting[at].stream);
+            let run: Vec<&Waiting> = run.collect();
+            at += run.len();
+            bring_run(remote, db, &run).await?;
+        }
+    }
+}
+
+async fn bring_run(remote: &Remote, db: &Db, run: &[&Waiting]) -> Result<()> {
+    let Some(first) = run.first() else { return Ok(()) };
+    let topic = remote.topic(&first.app, &first.stream).await?;
+    let records = run.iter().map(|waiting| outgoing(waiting)).collect::<Result<Vec<_>>>()?;
+    let (done, outcome) = match remote.producer.produce(&topic, 0, records).await {
+        Ok(offsets) => (offsets.len(), Ok(())),
+        Err(unproduced) => (unproduced.acknowledged.len(), Err(unproduced.error)),
+    };
+    let ids: Vec<i64> = run.iter().take(done).map(|waiting| waiting.id).collect();
+    db.write(move |tx| ids.iter().try_for_each(|id| remove(tx, *id))).await?;
+    outcome
+}
+
+fn outgoing(waiting: &Waiting) -> Result<Outgoing> {
+    let (kind, data) =
+        Frames(&waiting.frame).next().ok_or_else(|| INTERNAL.err("a row of outbox is damaged"))?;
+    let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    Ok(Outgoing {
+        key: Some(text(waiting.app.as_str())),
+        headers: vec![
+            ("app".into(), text(waiting.app.as_str())),
+            ("stream".into(), text(&waiting.stream)),
+            (KIND.into(), text(kind)),
+            ("id".into(), text(&format!("outbox:{}", waiting.id))),
+            ("content-type".into(), text("application/json")),
+        ],
+        payload: Bytes::copy_from_slice(data),
+        at_ms: waiting.at,
+    })
+}
+
+fn is_empty(tx: &mut Tx<'_>) -> Result<bool> {
+    Ok(tx.maybe("SELECT id FROM outbox LIMIT 1", &[], |_| Ok(()))?.is_none())
+}
+
+fn take_lease(tx: &mut Tx<'_>, holder: &str, now: i64) -> Result<bool> {
+    let taken = tx.exec(
+        "INSERT INTO outbox_relay (id, holder, until) VALUES (1, $1, $3) ON CONFLICT (id) DO UPDATE \
+         SET holder = $1, until = $3 WHERE outbox_relay.holder = $1 OR outbox_relay.until <= $2",
+        v![holder, now, now + LEASE_MS],
+    )?;
+    Ok(taken > 0)
+}
+
+fn oldest(tx: &mut Tx<'_>) -> Result<Vec<Waiting>> {
+    tx.query(
+        "SELECT o.id, s.app, s.name, o.at, o.frame FROM outbox o JOIN streams s ON s.id = o.stream ORDER BY o.id LIMIT $1",
+        v![PIECE],
+        |row| {
+            let app = AppId::parse(&row.get::<String>(1)?).ok_or_else(|| INTERNAL.err("a row of streams is damaged"))?;
+            Ok(Waiting { id: row.get(0)?, app, stream: row.get(2)?, at: row.get(3)?, frame: row.get(4)? })
+        },
+    )
+}
+
+fn remove(tx: &mut Tx<'_>, id: i64) -> Result<()> {
+    tx.exec("DELETE FROM outbox WHERE id = $1", v![id])?;
+    Ok(())
+}

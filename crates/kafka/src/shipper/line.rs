@@ -1,0 +1,260 @@
+//! One stream on its way: from its cursor until nothing is left, or something fails.
+
+use super::{Mark, Pending, Record, Shared, Source, StreamName};
+use crate::{
+    TopicName, UNAVAILABLE, UNKNOWN_TOPIC,
+    health::error_of,
+    producer::{Landed, Native, Sending},
+    record::header,
+};
+use angarium_base::{Error, Result};
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    message::OwnedHeaders,
+};
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+/// How long a line waits for room in librdkafka's queue when nothing of its own is on its way.
+const ROOM_MIN: Duration = Duration::from_millis(5);
+const ROOM_MAX: Duration = Duration::from_millis(500);
+
+pub(super) struct Line<S> {
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) stream: StreamName,
+    /// Saved: everything before is shipped.
+    pub(super) cursor: u64,
+    pub(super) mark: Option<Mark>,
+    /// Nothing beyond the cursor can be in Kafka.
+    clean: bool,
+}
+
+/// Records on their way together.
+struct Flight {
+    count: usize,
+    /// The position after its last record.
+    next: u64,
+    landed: oneshot::Receiver<Landed>,
+}
+
+/// Where a stream's records go.
+struct Place {
+    topic: TopicName,
+    partition: i32,
+}
+
+impl<S: Source> Line<S> {
+    pub(super) fn new(shared: Arc<Shared<S>>, pending: Pending, clean: bool) -> Line<S> {
+        let Pending { stream, position, mark, .. } = pending;
+        Line { shared, stream, cursor: position, mark, clean }
+    }
+
+    /// Ships until nothing is left, others wait for the place, or the shipper stops.
+    ///
+    /// # Errors
+    /// Whatever came in the way. What is beyond the cursor may then be in Kafka.
+    pub(super) async fn run(mut self) -> Result<()> {
+        let (stop, drain) = (self.shared.stop.clone(), self.shared.settings.drain);
+        let stopped = async {
+            stop.cancelled().await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            outcome = self.ship() => outcome,
+            () = stopped => Err(UNAVAILABLE.err("stopped before Kafka had acknowledged everything")),
+        }
+    }
+
+    async fn ship(&mut self) -> Result<()> {
+        let kafka = self.shared.kafka.clone();
+        let topic = kafka.topic_for(&self.stream.app, &self.stream.stream)?;
+        let partitions = kafka.ensure_topic(&topic).await?;
+        let place = Place { partition: kafka.partition_for(&self.stream.app, partitions), topic };
+        if !self.clean {
+            self.look_back().await?;
+        }
+        self.mark_place(&place).await?;
+        let native = self.shared.producer.native()?;
+        let mut flights = VecDeque::new();
+        let outcome = self.fly(&native, &place, &mut flights).await;
+        if let Err(error) = &outcome {
+            if error.code().name == UNKNOWN_TOPIC.name {
+                kafka.0.control.forget(&place.topic);
+            }
+            self.land_all(&mut flights).await;
+        }
+        outcome
+    }
+
+    /// Saves where the stream's records begin in this partition, before there is one.
+    async fn mark_place(&mut self, place: &Place) -> Result<()> {
+        let marked = self.mark.as_ref();
+        if marked.is_some_and(|mark| mark.topic == place.topic && mark.partition == place.partition) {
+            return Ok(());
+        }
+        let (_, high) = self.shared.kafka.bounds(&place.topic, place.partition).await?;
+        let mark = Mark { topic: place.topic.clone(), partition: place.partition, offset: high };
+        self.save(self.cursor, mark).await
+    }
+
+    pub(super) async fn save(&mut self, cursor: u64, mark: Mark) -> Result<()> {
+        self.shared.source.shipped(&self.stream, cursor, &mark).await?;
+        (self.cursor, self.mark) = (cursor, Some(mark));
+        Ok(())
+    }
+
+    /// Keeps a window of records in flight until there are no more.
+    async fn fly(&mut self, native: &Native, place: &Place, flights: &mut VecDeque<Flight>) -> Result<()> {
+        let (started, mut position, mut room) = (Instant::now(), self.cursor, ROOM_MIN);
+        let headers = self.common_headers();
+        loop {
+            let mut full = false;
+            while !full
+                && self.goes_on(started)
+                && position - self.cursor < self.shared.settings.window_records
+            {
+                let records = self.read(position).await?;
+                if records.is_empty() {
+                    break;
+                }
+                let (flight, failed) = self.send(native, place, &headers, &records)?;
+                if let Some(flight) = flight {
+                    position = flight.next;
+                    flights.push_back(flight);
+                }
+                match failed {
+                    None => {}
+                    Some(RDKafkaErrorCode::QueueFull) => full = true,
+                    Some(code) => return Err(self.refused(code, position)),
+                }
+                if flights.front_mut().is_some_and(|front| !front.landed.is_empty()) {
+                    break;
+                }
+            }
+            if !flights.is_empty() {
+                room = ROOM_MIN;
+                self.land(place, flights).await?;
+            } else if full {
+                tokio::time::sleep(room).await;
+                room = (room * 2).min(ROOM_MAX);
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether more is to be read: nobody has stopped it, and nobody waits for long.
+    fn goes_on(&self, started: Instant) -> bool {
+        let waited_for = self.shared.crowded.load(Relaxed) && started.elapsed() > self.shared.settings.turn;
+        !waited_for && !self.shared.stop.is_cancelled()
+    }
+
+    async fn read(&self, from: u64) -> Result<Vec<Record>> {
+        let settings = &self.shared.settings;
+        let read = self.shared.source.read(&self.stream, from, settings.batch_records, settings.batch_bytes);
+        read.await
+    }
+
+    fn send(
+        &self,
+        native: &Native,
+        place: &Place,
+        headers: &OwnedHeaders,
+        records: &[Record],
+    ) -> Result<(Option<Flight>, Option<RDKafkaErrorCode>)> {
+        let key = self.stream.app.as_str().as_bytes();
+        let spool = self.shared.source.spool();
+        let (mut id, mut at) = (String::with_capacity(spool.len() + 21), String::with_capacity(20));
+        let to = Sending { topic: &place.topic, partition: place.partition, count: records.len() };
+        let (sent, landed, failed) = native.send(&to, |index| {
+            let record = &records[index];
+            let id = written(&mut id, format_args!("{spool}:{}", record.position));
+            let mut own = header(headers.clone(), "type", &record.kind);
+            own = header(own, "id", id);
+            own = header(own, "at", written(&mut at, format_args!("{}", record.at_ms)));
+            own = header(own, "content-type", record.content_type.as_bytes());
+            if let Some(traceparent) = &record.traceparent {
+                own = header(own, "traceparent", traceparent);
+            }
+            (Some(key), Some(own), &record.payload[..], record.at_ms)
+        })?;
+        let last = sent.checked_sub(1).and_then(|last| records.get(last));
+        let flight =
+            landed.zip(last).map(|(landed, last)| Flight { count: sent, next: last.position + 1, landed });
+        Ok((flight, failed))
+    }
+
+    fn common_headers(&self) -> OwnedHeaders {
+        let headers = header(OwnedHeaders::new_with_capacity(7), "app", self.stream.app.as_str().as_bytes());
+        header(headers, "stream", self.stream.stream.as_bytes())
+    }
+
+    /// Waits for the first flight, takes those that landed with it, and saves the cursor.
+    async fn land(&mut self, place: &Place, flights: &mut VecDeque<Flight>) -> Result<()> {
+        let mut saved = (self.cursor, None);
+        let mut failed = None;
+        while let Some(front) = flights.front_mut() {
+            let landed = match saved.1 {
+                // The first is waited for; it stays in the queue meanwhile.
+                None => (&mut front.landed).await.ok(),
+                Some(_) => match front.landed.try_recv() {
+                    Ok(landed) => Some(landed),
+                    Err(oneshot::error::TryRecvError::Empty) => break,
+                    Err(oneshot::error::TryRecvError::Closed) => None,
+                },
+            };
+            let Some(flight) = flights.pop_front() else { break };
+            match self.arrived(&flight, landed) {
+                Ok(offset) => saved = (flight.next, Some(offset)),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        if let (cursor, Some(offset)) = saved {
+            let mark = Mark { topic: place.topic.clone(), partition: place.partition, offset };
+            self.save(cursor, mark).await?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The offset after the flight's last record, if Kafka has all of them.
+    fn arrived(&self, flight: &Flight, landed: Option<Landed>) -> Result<u64> {
+        let landed = landed.ok_or_else(|| UNAVAILABLE.err("the producer ended"))?;
+        if let Some(code) = landed.failed {
+            let error = KafkaError::MessageProduction(code);
+            return Err(error_of(error, "Kafka did not take a batch"));
+        }
+        self.shared.counters.shipped.fetch_add(flight.count as u64, Relaxed);
+        let last = landed.offsets.last().copied().unwrap_or(0);
+        Ok(last.max(0) as u64 + 1)
+    }
+
+    /// After a failure: nothing may be on its way when the line begins anew. How long that takes is up to Kafka, which
+    /// librdkafka tries until it answers.
+    async fn land_all(&self, flights: &mut VecDeque<Flight>) {
+        for flight in flights.drain(..) {
+            // What came of it is found by looking back.
+            let _ = flight.landed.await;
+        }
+    }
+
+    fn refused(&self, code: RDKafkaErrorCode, position: u64) -> Error {
+        let doing = format!("Kafka does not take the record at {position}");
+        error_of(KafkaError::MessageProduction(code), &doing)
+    }
+}
+
+/// `text` in place of what `buffer` held.
+fn written<'a>(buffer: &'a mut String, text: std::fmt::Arguments<'_>) -> &'a [u8] {
+    buffer.clear();
+    // Writing to a string does not fail.
+    let _ = buffer.write_fmt(text);
+    buffer.as_bytes()
+}
