@@ -397,7 +397,7 @@ impl Journal {
     /// A receiver of the stream's next offset, changed after each commit to it.
     pub async fn watch(&self, stream: &Stream) -> Result<watch::Receiver<u64>> {
         // The tail was made with the handle, from the store. Watched from here on, it is kept up to date.
-        let head = self.0.tails.watch(stream.id, 0);
+        let mut head = self.0.tails.watch(stream.id, 0);
         if self.is_shared() {
             let end = self.end(stream).await?;
             if let Some(remote) = &self.0.remote {
@@ -412,6 +412,8 @@ impl Journal {
             } else {
                 self.look();
             }
+            // What it was moved to here is where it starts, and no news.
+            head.mark_unchanged();
         }
         Ok(head)
     }

@@ -70,7 +70,7 @@ impl Tails {
     /// Starts anew at `next`, also if that lies before what is visible: the stream itself began anew.
     pub fn restart_at(&self, stream: i64, next: u64) {
         self.forget(stream, u64::MAX);
-        self.0.lock().tail(stream, 0).next.send_replace(next);
+        self.0.lock().tail(stream, 0).next.send_if_modified(|end| std::mem::replace(end, next) != next);
     }
 
     /// How many receivers the stream has.
