@@ -6,6 +6,7 @@
 //! | [`binary`] | building `angarium`, and where the build put it |
 //! | [`test`] | all tests, and an account of what was skipped |
 //! | [`check`] | everything that must hold before a change goes in |
+//! | [`stack`] | real servers to run and test against: PostgreSQL, Redis, Kafka, S3 |
 //! | [`dependencies`] | licences, duplicates, sources, advisories |
 //! | [`tidy`] | the architecture's rules, read off the files |
 //!
@@ -15,6 +16,7 @@
 mod binary;
 mod check;
 mod dependencies;
+mod stack;
 mod test;
 mod tidy;
 mod workspace;
@@ -27,11 +29,18 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   serve [ARGS…]             build angarium and run `angarium serve ARGS…`
-  test [--long] [FILTER…]   run all tests; --long adds the long crash run
+  test [--long] [FILTER…]   run all tests; --long adds the long crash runs
+  test --stack [--long] [FILTER…]
+                            the same, and all that needs PostgreSQL, Redis, Kafka or S3, which it starts and stops
   check                     format, tidy, dependencies, lints, generated files
   bench [ARGS…]             build angarium and run `angarium bench ARGS…`
   codegen                   write the generated files (api/openapi.json, docs/config.md, docs/errors.md)
-  tidy                      the architecture's rules alone; takes no build";
+  tidy                      the architecture's rules alone; takes no build
+  stack up [--only NAMES]   start PostgreSQL, Redis, Kafka and an S3 server here; NAMES as in postgres,redis
+  stack env                 print the shell variables by which `serve` uses them
+  stack down                stop them and remove their data
+  stack run [--only NAMES] COMMAND…
+                            start them for as long as COMMAND runs, and tell it where they are";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -69,6 +78,10 @@ fn run(command: &str, arguments: Vec<String>) -> Result<(), Stop> {
         "test" => {
             let request = test::Request::parse(arguments).map_err(Stop::Usage)?;
             Ok(test::run(&Workspace::find()?, &request)?)
+        }
+        "stack" => {
+            let request = stack::Request::parse(arguments).map_err(Stop::Usage)?;
+            Ok(stack::run(&Workspace::find()?, request)?)
         }
         "check" => without_arguments(&arguments, check::run),
         "codegen" => without_arguments(&arguments, check::write_generated_files),

@@ -1,17 +1,31 @@
 //! All tests, and an account of what was skipped.
 //!
-//! A test that does not find what it needs prints `skipped: WHY` and passes. Such lines, and tests that are
-//! `#[ignore]`d, are listed at the end. In CI they are failures, unless the reason begins with `optional`.
+//! A test that does not find what it needs prints `skipped: WHY` and passes. Such reasons, and those of tests that
+//! are `#[ignore]`d, are listed at the end. In CI they are failures, unless the reason begins with `optional`.
+//!
+//! With `--stack` there are real servers, and three runs. Then a variable `STACK_…` that is missing is no excuse:
+//!
+//! | Run | On |
+//! |---|---|
+//! | all tests | the embedded engines; the ports' contracts on PostgreSQL, Redis, Kafka and S3 too |
+//! | the journal's contract | PostgreSQL |
+//! | the suite | PostgreSQL, Redis and S3, several processes on them included |
+
+mod transcript;
 
 use crate::binary::{self, Build};
+use crate::stack::Stack;
 use crate::workspace::{Workspace, in_ci, shown};
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use transcript::{Account, Transcript};
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq)]
 pub struct Request {
     long: bool,
+    stack: bool,
     filters: Vec<String>,
 }
 
@@ -21,6 +35,7 @@ impl Request {
         for argument in arguments {
             match argument.as_str() {
                 "--long" => request.long = true,
+                "--stack" => request.stack = true,
                 option if option.starts_with('-') => return Err(format!("test has no option {option}")),
                 _ => request.filters.push(argument),
             }
@@ -31,218 +46,151 @@ impl Request {
 
 pub fn run(workspace: &Workspace, request: &Request) -> Result<(), String> {
     let binary = binary::build(workspace, Build::DevWithTests)?;
-    let mut command = workspace.cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"]);
-    // Some tests panic on purpose: their backtraces would bury the rest.
-    command
-        .env("RUST_BACKTRACE", "0")
-        .args(&request.filters)
-        .env("ANGARIUM_BIN", binary)
-        .stdout(Stdio::piped());
-    if request.long {
-        command.env("ANGARIUM_LONG", "1");
+    let all = workspace.cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
+    let mut runs = vec![("all tests", all)];
+    // Held until the last test has ended; it stops its servers however this function ends.
+    let mut _stack = None;
+    let mut variables = vec![];
+    if request.stack {
+        let [journal, suite] = executables(workspace, [("journal", "contract"), ("suite", "it")])?;
+        runs.push(("the journal's contract on PostgreSQL", journal));
+        runs.push(("the suite on the stack", suite));
+        runs[1].1.env("CONTRACT_ENGINE", "postgres");
+        runs[2].1.env("SUITE_ON", "stack");
+        eprintln!("starting the stack");
+        let stack = Stack::start(workspace)?;
+        // Tests say themselves on what the product is to run.
+        variables.extend(stack.variables().into_iter().filter(|(name, _)| name.starts_with("STACK_")));
+        _stack = Some(stack);
     }
-    let mut child = command.spawn().map_err(|error| format!("{} did not start: {error}", shown(&command)))?;
+    let mut account = Account::default();
+    for (name, mut command) in runs {
+        // Some tests panic on purpose: their backtraces would bury the rest.
+        command.arg("--show-output").args(&request.filters).env("RUST_BACKTRACE", "0");
+        command.env("ANGARIUM_BIN", &binary).envs(variables.iter().cloned());
+        if request.long {
+            command.env("ANGARIUM_LONG", "1");
+        }
+        if request.stack {
+            println!("\n{name}:\n");
+        }
+        account.runs.push((name, follow(&mut command)?));
+    }
+    drop(_stack);
+    close(&account, request.stack)
+}
+
+/// Runs tests, shows what they say, and reads it.
+fn follow(command: &mut Command) -> Result<Transcript, String> {
+    command.stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("{} did not start: {error}", shown(command)))?;
     let mut transcript = Transcript::default();
-    for line in BufReader::new(child.stdout.take().ok_or("cargo has no output")?).split(b'\n') {
+    for line in BufReader::new(child.stdout.take().ok_or("the tests have no output")?).split(b'\n') {
         let line = line.map_err(|error| format!("the tests' output cannot be read: {error}"))?;
         let line = String::from_utf8_lossy(&line);
         if transcript.take(&line) {
             println!("{line}");
         }
     }
-    let status = child.wait().map_err(|error| format!("cargo test: {error}"))?;
-
-    let account = transcript.account();
-    if !account.is_empty() {
-        eprintln!("\n{account}");
+    let status = child.wait().map_err(|error| format!("{}: {error}", shown(command)))?;
+    if !status.success() && transcript.failed == 0 {
+        // It was not built, or ended in the middle, and could not say so.
+        transcript.failed = 1;
+        transcript.failures = format!("{} ended with {status}\n", shown(command));
     }
-    if !status.success() {
-        // Once more at the end: above, they are lost among what thousands of lines of other tests say.
-        eprint!("{}", transcript.failures);
+    Ok(transcript)
+}
+
+/// The closing lines; the last one is `N passed, N failed`.
+fn close(account: &Account, on_stack: bool) -> Result<(), String> {
+    let skipped = account.skipped();
+    if !skipped.is_empty() {
+        eprintln!("\n{skipped}");
+    }
+    // Once more at the end: above, they are lost among what thousands of lines of other tests say.
+    let failures = account.failures();
+    eprint!("{failures}");
+    if !on_stack {
+        eprintln!(
+            "\nskipped: the tests on PostgreSQL, Kafka, Redis and S3; `cargo xtask test --stack` runs them"
+        );
+    }
+    println!("\n{}", account.sum());
+    if !failures.is_empty() {
         return Err("there are failures".into());
     }
-    match transcript.must_not_skip().count() {
+    match account.wrongly_skipped(on_stack) {
         n if n > 0 && in_ci() => Err(format!("in CI a skipped test is a failure, and {n} were skipped")),
         _ => Ok(()),
     }
 }
 
-/// Reads the output of libtest (with `--show-output`) line by line.
-///
-/// ```text
-/// Results ── successes: ──▶ Printed ── successes: ──▶ Names
-///    ▲                                                  │
-///    └─────────── failures: · test result: ─────────────┘
-/// ```
-#[derive(Default)]
-struct Transcript {
-    section: Section,
-    test: String,
-    skips: Vec<Skip>,
-    /// The names of failed tests, and the beginning of what each printed.
-    failures: String,
-    lines_of_failure: usize,
-}
-
-/// So many lines of a failed test are repeated.
-const REPEATED_LINES: usize = 40;
-
-#[derive(Default, Clone, Copy, PartialEq)]
-enum Section {
-    /// `test NAME ... ok`, and what failures printed.
-    #[default]
-    Results,
-    /// What passing tests printed.
-    Printed,
-    /// The names of passing tests once more; nobody needs them.
-    Names,
-    /// What failed tests printed.
-    Failed,
-}
-
-struct Skip {
-    test: String,
-    reason: String,
-}
-
-impl Transcript {
-    /// Takes one line; returns whether it is worth showing.
-    fn take(&mut self, line: &str) -> bool {
-        if let Some(reason) = line.trim_start().strip_prefix("skipped:") {
-            self.skips.push(Skip { test: self.test.clone(), reason: reason.trim().into() });
-        }
-        if let Some(test) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
-            self.test = test.into();
-        }
-        if self.section == Section::Failed && !line.starts_with("test result: ") {
-            self.lines_of_failure = if line.starts_with("---- ") { 0 } else { self.lines_of_failure + 1 };
-            if self.lines_of_failure < REPEATED_LINES {
-                self.failures.extend([line, "\n"]);
-            }
-        }
-        if let Some((test, reason)) = ignored(line) {
-            self.skips.push(Skip { test: test.into(), reason: reason.into() });
-        }
-        match (self.section, line) {
-            (Section::Results, "successes:") => self.section = Section::Printed,
-            (Section::Printed, "successes:") => self.section = Section::Names,
-            (Section::Names | Section::Results, "failures:") => self.section = Section::Failed,
-            (_, line) if line.starts_with("test result: ") => self.section = Section::Results,
-            _ => return self.section != Section::Names,
-        }
-        line != "successes:"
+/// The programs of two test targets, each a crate's folder and a name, as the build of all tests made them:
+/// `cargo test -p` would choose other features, and build half of the world again.
+fn executables<const N: usize>(
+    workspace: &Workspace,
+    targets: [(&str, &str); N],
+) -> Result<[Command; N], String> {
+    let arguments = ["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"];
+    let mut cargo = workspace.cargo(&arguments);
+    let output = cargo.stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("{} did not start: {error}", shown(&cargo)))?;
+    if !output.status.success() {
+        return Err(format!("{} failed ({})", shown(&cargo), output.status));
     }
-
-    fn must_not_skip(&self) -> impl Iterator<Item = &Skip> {
-        self.skips.iter().filter(|skip| !skip.reason.starts_with("optional"))
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut commands = Vec::with_capacity(N);
+    for (folder, name) in targets {
+        let program = messages.lines().find_map(|message| executable_in(message, folder, name));
+        let program = program.ok_or_else(|| format!("the build made no tests {name} of crates/{folder}"))?;
+        let mut command = Command::new(program);
+        // As cargo does it.
+        command.current_dir(workspace.path("crates").join(folder));
+        commands.push(command);
     }
-
-    /// Empty when nothing was skipped.
-    fn account(&self) -> String {
-        if self.skips.is_empty() {
-            return String::new();
-        }
-        let lines = self.skips.iter().map(|skip| format!("  {}: {}", skip.test, skip.reason));
-        let head = format!("skipped, {} in all:", self.skips.len());
-        std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
-    }
+    commands.try_into().map_err(|_| "as many commands as targets".to_owned())
 }
 
-/// `test NAME ... ignored, REASON`
-fn ignored(line: &str) -> Option<(&str, &str)> {
-    let (test, outcome) = line.strip_prefix("test ")?.split_once(" ... ignored")?;
-    Some((test, outcome.strip_prefix(", ").unwrap_or("ignored without a reason")))
+/// The path in cargo's message about the tests `name` of `crates/FOLDER`.
+/// <https://doc.rust-lang.org/cargo/reference/external-tools.html#json-messages>
+fn executable_in(message: &str, folder: &str, name: &str) -> Option<PathBuf> {
+    let message = message.strip_prefix(r#"{"reason":"compiler-artifact","package_id":""#)?;
+    let (package, rest) = message.split_once('"')?;
+    let (target, rest) = rest.split_once(r#""profile":{"#)?;
+    let is_it = package.contains(&format!("/crates/{folder}#"))
+        && target.contains(r#""kind":["test"]"#)
+        && target.contains(&format!(r#""name":"{name}""#));
+    let (_, path) = rest.split_once(r#""executable":""#).filter(|_| is_it)?;
+    let (path, _) = path.split_once('"')?;
+    Some(PathBuf::from(path.replace(r"\\", r"\")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OUTPUT: &str = "
-running 4 tests
-test b::works ... ok
-test a::needs_a_browser ... ok
-test c::is_slow ... ignored, optional: takes an hour
-test d::is_broken ... FAILED
-
-successes:
-
----- a::needs_a_browser stdout ----
-skipped: no browser was found
-
-
-successes:
-    a::needs_a_browser
-    b::works
-
-failures:
-
----- d::is_broken stdout ----
-panicked
-
-failures:
-    d::is_broken
-
-test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
-";
-
-    fn read(output: &str) -> (Transcript, Vec<&str>) {
-        let mut transcript = Transcript::default();
-        let shown = output.lines().filter(|line| transcript.take(line)).collect();
-        (transcript, shown)
-    }
-
     #[test]
-    fn skips_are_collected_with_the_test_that_said_so() {
-        let (transcript, _) = read(OUTPUT);
-        assert_eq!(
-            transcript.account(),
-            "skipped, 2 in all:\n  c::is_slow: optional: takes an hour\n  a::needs_a_browser: no browser was found"
-        );
-    }
-
-    #[test]
-    fn only_what_is_not_optional_counts_against_a_run() {
-        let (transcript, _) = read(OUTPUT);
-        let names: Vec<_> = transcript.must_not_skip().map(|skip| skip.test.as_str()).collect();
-        assert_eq!(names, ["a::needs_a_browser"]);
-    }
-
-    #[test]
-    fn results_failures_and_what_tests_print_stay_while_the_list_of_names_goes() {
-        let (_, shown) = read(OUTPUT);
-        assert!(shown.contains(&"test b::works ... ok"));
-        assert!(shown.contains(&"skipped: no browser was found"));
-        assert!(!shown.contains(&"    b::works"));
-        assert!(shown.contains(&"panicked"));
-        assert!(shown.contains(&"    d::is_broken"));
-        assert!(shown.last().is_some_and(|line| line.starts_with("test result: FAILED. 2 passed")));
-    }
-
-    #[test]
-    fn what_failed_is_kept_for_the_end() {
-        let (transcript, _) = read(OUTPUT);
-        let expected = "\n---- d::is_broken stdout ----\npanicked\n\nfailures:\n    d::is_broken\n\n";
-        assert_eq!(transcript.failures, expected);
-    }
-
-    #[test]
-    fn the_next_binary_starts_afresh() {
-        let twice = format!("{OUTPUT}{OUTPUT}");
-        assert_eq!(read(&twice).0.skips.len(), 4);
-        assert_eq!(read(&twice).1.len(), read(OUTPUT).1.len() * 2);
-    }
-
-    #[test]
-    fn nothing_skipped_is_nothing_said() {
-        assert_eq!(read("running 0 tests\n").0.account(), "");
+    fn the_tests_of_a_crate_are_found_among_the_messages() {
+        let message = |package: &str, kind: &str, name: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","package_id":"path+file:///w/crates/{package}#angarium-{package}@0.1.0","target":{{"kind":["{kind}"],"name":"{name}"}},"profile":{{"test":true}},"executable":"/t/{package}-{name}"}}"#
+            )
+        };
+        let found = |message: &str| executable_in(message, "journal", "contract");
+        assert_eq!(found(&message("journal", "test", "contract")), Some("/t/journal-contract".into()));
+        assert_eq!(found(&message("db", "test", "contract")), None);
+        assert_eq!(found(&message("journal", "lib", "contract")), None);
+        assert_eq!(found(&message("journal", "test", "other")), None);
+        assert_eq!(found(r#"{"reason":"build-finished","success":true}"#), None);
     }
 
     #[test]
     fn arguments_are_filters_and_known_options_only() {
         let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
         let request = Request::parse(words(&["--long", "crash", "live"]));
-        assert_eq!(request, Ok(Request { long: true, filters: words(&["crash", "live"]) }));
-        assert_eq!(Request::parse(words(&["--stack"])), Err("test has no option --stack".into()));
+        let filters = words(&["crash", "live"]);
+        assert_eq!(request, Ok(Request { long: true, stack: false, filters }));
+        assert!(Request::parse(words(&["--stack"])).is_ok_and(|request| request.stack));
+        assert_eq!(Request::parse(words(&["--slow"])), Err("test has no option --slow".into()));
     }
 }

@@ -59,6 +59,8 @@ ids! {
     EventId = "evt_";
     /// Names one HTTP request, in its answer and in the log.
     RequestId = "req_";
+    /// Names one run of a process; a restart is another.
+    ProcessId = "proc_";
 }
 
 /// Appends 26 digits: 48 bits of `now`, 80 random bits.

@@ -15,6 +15,14 @@ pub struct Health {
     #[serde(default)]
     pub ready: bool,
     pub status: String,
+    /// The id of the process that answered; empty from a server that has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub process: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// What the process does; empty from a server that knows no roles, and does everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     #[serde(default)]
     pub parts: BTreeMap<String, Part>,
 }
@@ -25,6 +33,13 @@ pub struct Part {
     /// What the part says of itself.
     #[serde(flatten)]
     pub more: Map<String, Value>,
+}
+
+impl Health {
+    /// Whether the process serves what needs `role`.
+    pub fn serves(&self, role: &str) -> bool {
+        self.roles.is_empty() || self.roles.iter().any(|own| own == role)
+    }
 }
 
 impl Client {

@@ -13,6 +13,7 @@
 //! | [`streams`] | [`Client::list_streams`], [`Client::read_records`], [`Client::poll_group`], [`Client::commit_group`], [`Client::show_group`] |
 //! | [`live`] | [`Client::live`] |
 //! | [`health`] | [`Client::health`] |
+//! | [`processes`] | [`Client::list_processes`] |
 //!
 //! What holds for all of them:
 //!
@@ -28,6 +29,7 @@ pub mod error;
 pub mod events;
 pub mod health;
 pub mod live;
+pub mod processes;
 pub mod retry;
 mod sse;
 pub mod streams;
@@ -38,6 +40,7 @@ pub use error::{Error, Problem, Result};
 pub use events::{Event, Rejection, Tracked};
 pub use health::Health;
 pub use live::{LiveFeed, LiveFrame, LiveQuery};
+pub use processes::Process;
 pub use retry::Retry;
 pub use streams::{Group, GroupBatch, GroupLag, PollGroup, ReadRecords, Record, RecordPage, StreamSummary};
 pub use transport::Client;

@@ -125,6 +125,14 @@ impl Db {
         Ok(Db { engine: Arc::new(Engine::Postgres(engine)) })
     }
 
+    /// `sqlite` or `postgres`.
+    pub fn engine(&self) -> &'static str {
+        match *self.engine {
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Postgres(_) => "postgres",
+        }
+    }
+
     /// Whether other processes write to the same store.
     pub fn is_shared(&self) -> bool {
         matches!(*self.engine, Engine::Postgres(_))

@@ -49,7 +49,7 @@ impl Engine {
         let shared = Arc::new(Shared::new(options.clone(), clock.clone())?);
         // On a thread of its own: the client waits, which a task of a runtime may not.
         let (options, steps) = (options.clone(), migrations.to_vec());
-        threads::apart(move || migrate::bring_up(&options, &steps, &clock))?;
+        threads::apart(move || migrate::bring_up(&options, &steps, &clock).map(drop))?;
         let threads = threads::start(&shared)?;
         Ok(Engine { shared, threads: threads.into() })
     }
@@ -105,6 +105,15 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Brings the schema up to `migrations`, and returns the names of the steps that were applied.
+///
+/// # Errors
+/// `schema_newer`; `unavailable` when the server cannot be reached.
+pub fn migrate(options: &Options, migrations: &[Migration], clock: &Clock) -> Result<Vec<&'static str>> {
+    let (options, steps, clock) = (options.clone(), migrations.to_vec(), clock.clone());
+    threads::apart(move || migrate::bring_up(&options, &steps, &clock))
 }
 
 /// Whether the schema is what `migrations` make of it.

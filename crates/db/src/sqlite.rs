@@ -127,6 +127,31 @@ impl Engine {
     }
 }
 
+/// Brings the schema of the store in `dir` up to `migrations`, making it if it is not there, and returns the names of
+/// the steps that were applied.
+///
+/// # Errors
+/// `data_dir_in_use` while a server runs on it; `schema_newer`.
+pub fn migrate(dir: &Path, migrations: &[Migration], clock: &Clock) -> Result<Vec<&'static str>> {
+    let _lock = open::lock(dir)?;
+    open::migrate(&mut open::writer(&dir.join(FILE))?, migrations, clock)
+}
+
+/// Whether the schema of the store in `dir` is what `migrations` make of it, also while a server runs on it.
+///
+/// # Errors
+/// `schema_newer`, `schema_older`; `store_failed` when the store cannot be read.
+pub fn check(dir: &Path, migrations: &[Migration]) -> Result<()> {
+    let file = dir.join(FILE);
+    if !file.exists() {
+        return Err(crate::SCHEMA_OLDER.err(format!(
+            "there is no store in {}; run `angarium migrate`, or start with `migrate = true`",
+            dir.display()
+        )));
+    }
+    open::check(&open::reader(&file)?, migrations)
+}
+
 impl Drop for Engine {
     fn drop(&mut self) {
         self.close();

@@ -56,7 +56,7 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
     Migration::only(Engines::Postgres, "journal_0002", include_str!("../migrations/0002_postgres.sql")),
     Migration::new("journal_0003", include_str!("../migrations/0003_remote.sql")),
-    Migration::only(Engines::Sqlite, "journal_0004", include_str!("../migrations/0004_outbox_sqlite.sql")),
+    Migration::only(Engines::Sqlite, "journal_0005", include_str!("../migrations/0005_outbox_sqlite.sql")),
     Migration::only(
         Engines::Postgres,
         "journal_0004",
@@ -67,7 +67,7 @@ pub const MIGRATIONS: &[Migration] = &[
 /// The schema of a node's spool.
 pub const SPOOL_MIGRATIONS: &[Migration] = &[
     Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
-    Migration::new("spool_0001", include_str!("../migrations/0001_spool.sql")),
+    Migration::new("journal_0006", include_str!("../migrations/0006_spool.sql")),
 ];
 
 /// Frames that one read takes into memory at most, beyond the first batch.

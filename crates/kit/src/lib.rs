@@ -3,9 +3,9 @@
 //! | Module | Idea |
 //! |---|---|
 //! | [`Kit`] | the handles a slice works with: clock, store, journal, feed, blobs, who may do what, metrics |
-//! | [`Slice`] | what a slice brings: routes, workers, schema, error codes |
+//! | [`Slice`] | what a slice brings: routes, workers and where they run, schema, error codes |
 //! | [`access`] | [`access::Allowed`], the only way a handler comes by an app's id |
-//! | [`fleet`] | the roles of a process |
+//! | [`fleet`] | the processes that share a store: roles, who there is, what one does at a time |
 //! | [`http`] | problems, bodies, parameters, the layer around every route |
 //! | [`records`] | records of a stream as the JSON that every route gives out |
 //! | [`metrics`] | what is counted, without a process-wide registry |
@@ -36,6 +36,7 @@ pub struct Handles {
     pub journal: Journal,
     pub feed: Feed,
     pub blobs: Blobs,
+    pub fleet: fleet::Fleet,
     pub directory: access::Directory,
     pub metrics: metrics::Metrics,
     pub limits: http::Limits,
@@ -63,8 +64,21 @@ impl std::ops::Deref for Kit {
     }
 }
 
-/// A background task of a slice: runs until the token is cancelled.
+/// A background task of a slice: runs until the token is cancelled. One under a lease may be dropped at any await.
 pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Starts a [`Worker`]; one that runs under a lease is started whenever the lease is had.
+pub type StartWorker = Box<dyn Fn(Kit, CancellationToken) -> Worker + Send + Sync>;
+
+/// Which processes of a fleet run a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    Everywhere,
+    /// Those with this role.
+    On(fleet::Role),
+    /// One of those with the role `timer`: who holds the lease of this name.
+    Alone(&'static str),
+}
 
 /// A route that is tried before the router, because a router's boxes cost as much as the whole of its work.
 /// The same route is in the router too.
@@ -85,7 +99,9 @@ pub struct Slice {
     /// The streams it writes.
     pub streams: &'static [&'static str],
     pub codes: &'static [Code],
+    /// The role whose processes serve its routes; others answer them with a problem that says so.
+    pub served_by: fleet::Role,
     pub routes: axum::Router<Kit>,
     pub direct: Option<Direct>,
-    pub workers: Vec<Box<dyn FnOnce(Kit, CancellationToken) -> Worker + Send>>,
+    pub workers: Vec<(Runs, StartWorker)>,
 }

@@ -17,7 +17,7 @@ mod reader;
 
 pub use reader::CODES;
 
-use angarium_kit::Slice;
+use angarium_kit::{Slice, fleet::Role};
 
 pub fn slice() -> Slice {
     Slice {
@@ -25,6 +25,7 @@ pub fn slice() -> Slice {
         migrations: &[],
         streams: &[],
         codes: reader::CODES,
+        served_by: Role::Live,
         routes: api::routes().merge(page::routes()),
         direct: None,
         workers: Vec::new(),

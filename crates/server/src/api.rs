@@ -1,36 +1,46 @@
 //! The routes of all slices, and those that are about the server itself.
 
+mod processes;
+mod readiness;
+
 use crate::slices;
 use angarium_base::error::{METHOD_NOT_ALLOWED, NOT_FOUND};
 use angarium_kit::{
     Kit, Slice,
+    fleet::Role,
     http::{Problem, around},
 };
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Request, State},
     http::{StatusCode, header},
-    middleware::from_fn_with_state,
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use serde::Serialize;
 use std::fmt::Write;
 
-/// A canary write, or somebody's, must have reached the disk within this time.
-const COMMIT_AGE_MAX_MS: i64 = 15_000;
+angarium_base::codes! {
+    /// This process does not serve this path: it runs without the role that the detail names (`roles` in its configuration). Ask a process that has it; behind a load balancer, route such paths there.
+    ROLE_MISSING = "role_missing": Unavailable;
+}
 
-/// The whole HTTP surface.
+/// The whole HTTP surface: what every process answers, and the routes of the slices. Those whose role this process
+/// does not have are refused by name.
 pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
     let own = Router::new()
         .route("/health/live", get(show_liveness))
-        .route("/health/ready", get(show_readiness))
+        .route("/health/ready", get(readiness::show_readiness))
         .route("/healthcheck", get(show_old_health))
         .route("/metrics", get(show_metrics))
-        .route("/docs/errors", get(show_errors));
+        .route("/docs/errors", get(show_errors))
+        .route("/v1/processes", get(processes::list_processes));
     slices
         .into_iter()
-        .fold(own, |router, slice| router.merge(slice.routes))
+        .fold(own, |router, slice| {
+            let is_served = kit.fleet.has(slice.served_by);
+            router.merge(if is_served { slice.routes } else { refused(slice.routes, slice.served_by) })
+        })
         .fallback(|| async { Problem::from(NOT_FOUND.err("there is no such path")) })
         .method_not_allowed_fallback(|| async {
             Problem::from(
@@ -42,66 +52,19 @@ pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
         .with_state(kit)
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    version: &'static str,
-    parts: Parts,
-}
-
-#[derive(Serialize)]
-struct Parts {
-    store: StorePart,
-    http: HttpPart,
-}
-
-#[derive(Serialize)]
-struct StorePart {
-    status: &'static str,
-    /// Milliseconds since something last reached the disk: a canary write, when nobody writes.
-    commit_age_ms: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct HttpPart {
-    status: &'static str,
+/// The same paths, answered with what is missing.
+fn refused(routes: Router<Kit>, missing: Role) -> Router<Kit> {
+    routes.route_layer(from_fn(move |_: Request, _: Next| async move {
+        let role = missing.as_str();
+        Problem::from(
+            ROLE_MISSING.err(format!("this process runs without the role `{role}`, which serves this path")),
+        )
+    }))
 }
 
 /// The process runs.
 async fn show_liveness() -> &'static str {
     "live\n"
-}
-
-/// Whether this process can do its work, part by part: 503 names the sick one.
-async fn show_readiness(State(kit): State<Kit>) -> Response {
-    let health = readiness(&kit);
-    let status = if health.status == "ready" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(health)).into_response()
-}
-
-fn readiness(kit: &Kit) -> Health {
-    let store = kit.db.health();
-    let stale = store.commit_age_ms > COMMIT_AGE_MAX_MS;
-    let detail = match (store.healthy, stale) {
-        (false, _) => Some("commits fail; nothing is accepted until one succeeds"),
-        (true, true) => Some("nothing has reached the disk for longer than it should take"),
-        (true, false) => None,
-    };
-    let stopping = kit.stop.is_cancelled();
-    Health {
-        status: if detail.is_none() && !stopping { "ready" } else { "not_ready" },
-        version: env!("CARGO_PKG_VERSION"),
-        parts: Parts {
-            store: StorePart {
-                status: if detail.is_none() { "ready" } else { "failed" },
-                commit_age_ms: store.commit_age_ms,
-                detail,
-            },
-            http: HttpPart { status: if stopping { "stopping" } else { "ready" } },
-        },
-    }
 }
 
 /// The health route of the old campaign system.
@@ -115,6 +78,7 @@ async fn show_old_health(State(kit): State<Kit>) -> Response {
 async fn show_metrics(State(kit): State<Kit>) -> Response {
     let mut out = kit.metrics.encode();
     let (store, journal, health) = (kit.db.stats(), kit.journal.stats(), kit.db.health());
+    let feed = kit.feed.status();
     for (name, help, kind, value) in [
         ("store_commits", "Physical commits, one sync each", "counter", store.commits),
         ("store_failed_commits", "Commits that failed", "counter", store.failed_commits),
@@ -133,17 +97,59 @@ async fn show_metrics(State(kit): State<Kit>) -> Response {
             "gauge",
             health.commit_age_ms as u64,
         ),
+        (
+            "feed_connected",
+            "1 when other processes can be told and heard",
+            "gauge",
+            u64::from(feed.connected),
+        ),
+        ("feed_published", "Messages given to the feed", "counter", feed.published),
+        ("feed_received", "Messages that came from other processes", "counter", feed.received),
+        ("feed_dropped", "Messages that did not go to other processes", "counter", feed.dropped),
+        ("feed_lagged", "Messages that slow listeners in this process did not get", "counter", feed.lagged),
+        (
+            "process_lag_milliseconds",
+            "How late the last sign of life was",
+            "gauge",
+            kit.fleet.lag_ms() as u64,
+        ),
     ] {
-        let suffix = if kind == "counter" { "_total" } else { "" };
-        // Writing into a String cannot fail.
-        let _ = write!(
-            out,
-            "# HELP angarium_{name} {help}.\n# TYPE angarium_{name} {kind}\nangarium_{name}{suffix} {value}\n"
-        );
+        push_metric(&mut out, name, help, kind, value);
+    }
+    if let Some(shipping) = kit.journal.shipping() {
+        for (name, help, kind, value) in [
+            ("kafka_connected", "1 when Kafka answers", "gauge", u64::from(shipping.connected)),
+            ("kafka_shipped", "Records that Kafka acknowledged", "counter", shipping.shipped),
+            (
+                "kafka_skipped",
+                "Records found in Kafka after a crash and not sent again",
+                "counter",
+                shipping.skipped,
+            ),
+            (
+                "kafka_retried",
+                "Streams whose shipping failed and was tried again",
+                "counter",
+                shipping.retried,
+            ),
+            ("spool_lag_records", "Records in the spool that Kafka does not have yet", "gauge", shipping.lag),
+            ("spool_bytes", "Bytes of records in the spool", "gauge", shipping.spool_bytes),
+        ] {
+            push_metric(&mut out, name, help, kind, value);
+        }
     }
     out.push_str("# EOF\n");
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], out)
         .into_response()
+}
+
+fn push_metric(out: &mut String, name: &str, help: &str, kind: &str, value: u64) {
+    let suffix = if kind == "counter" { "_total" } else { "" };
+    // Writing into a String cannot fail.
+    let _ = write!(
+        out,
+        "# HELP angarium_{name} {help}.\n# TYPE angarium_{name} {kind}\nangarium_{name}{suffix} {value}\n"
+    );
 }
 
 /// Where the `type` of a problem points to.

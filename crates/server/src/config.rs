@@ -5,7 +5,7 @@
 
 mod engines;
 
-pub use engines::{Postgres, S3, Store};
+pub use engines::{Kafka, Postgres, S3, Store};
 
 use angarium_base::{Error, Result};
 use angarium_journal::{Retention, Window};
@@ -26,6 +26,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// State: `sqlite`, in the data directory, or `postgres://user:password@host:5432/database`, for a fleet.
     pub db: String,
+    /// Streams: `store`, where the state is, or `kafka://broker1:9092,broker2:9092`, behind a spool in the data directory.
+    pub journal: String,
     /// Live fan-out between processes: `auto`, `local`, `redis://…`, `rediss://…` or `postgres://…`.
     pub feed: String,
     /// Blobs: a folder (`blobs` in the data directory, if empty) or `s3://bucket/prefix`.
@@ -38,6 +40,7 @@ pub struct Config {
     pub tracking: Tracking,
     pub streams: Streams,
     pub postgres: Postgres,
+    pub kafka: Kafka,
     pub s3: S3,
     /// What each stream keeps, by its name; `"*"` is for those not named. Without an entry everything is kept.
     pub retention: BTreeMap<String, Keep>,
@@ -151,12 +154,14 @@ impl Default for Config {
             http: Http::default(),
             tracking: Tracking::default(),
             db: "sqlite".into(),
+            journal: "store".into(),
             feed: "auto".into(),
             blobs: String::new(),
             roles: "api,live,worker,timer".into(),
             migrate: true,
             streams: Streams::default(),
             postgres: Postgres::default(),
+            kafka: Kafka::default(),
             s3: S3::default(),
             retention: BTreeMap::new(),
             compat: Compat::default(),

@@ -6,12 +6,13 @@ use crate::{
 };
 use angarium_base::{Clock, Result};
 use angarium_blobs::Blobs;
-use angarium_db::{Db, postgres};
+use angarium_db::{Db, postgres, sqlite};
 use angarium_feed::Feed;
 use angarium_journal::Journal;
 use angarium_kit::{
     Handles, Kit,
     access::{Anonymous, Directory},
+    fleet::{Fleet, Member, Timing},
     http::Budget,
     metrics::Metrics,
 };
@@ -42,6 +43,8 @@ pub async fn open(
     let first = angarium_tenants::first_start(&db, &clock).await?;
     let directory = Directory::default();
     angarium_tenants::load(&db, &directory).await?;
+    let member = Member::new(config.roles()?, env!("CARGO_PKG_VERSION"), &listen.to_string(), &clock);
+    let fleet = Fleet::enter(&db, &feed, clock.clone(), member, Timing::default()).await?;
     let limits = config.limits();
     let opened_by_config = config.compat.anonymous.iter().any(|family| family == "t");
     let kit = Kit::new(Handles {
@@ -50,6 +53,7 @@ pub async fn open(
         journal,
         feed,
         blobs,
+        fleet,
         directory,
         metrics: Metrics::new(),
         budget: Budget::new(&limits),
@@ -66,10 +70,18 @@ const NAMESPACE: &str = "angarium";
 /// The feed's topic on which processes tell each other that streams have grown.
 const GROWN: &str = "journal";
 
+/// The folder of the spool within the data directory, where streams are in Kafka.
+pub const SPOOL: &str = "spool";
+
 /// Opens the store that the configuration names, with its schema brought up or checked.
 pub fn open_store(config: &Config, clock: Clock) -> Result<Db> {
     match config.store()? {
-        Store::Folder => Db::open(&config.data_dir, &slices::migrations(), clock),
+        Store::Folder => {
+            if !config.migrate {
+                sqlite::check(&config.data_dir, &slices::migrations())?;
+            }
+            Db::open(&config.data_dir, &slices::migrations(), clock)
+        }
         Store::Postgres(options) => {
             if !config.migrate {
                 postgres::check(&options, &slices::migrations())?;
@@ -86,7 +98,13 @@ async fn open_journal(config: &Config, db: &Db, feed: &Feed, clock: &Clock) -> R
         let feed = feed.clone();
         options.announce = Some(Arc::new(move || feed.publish(GROWN, Bytes::new())));
     }
-    let journal = Journal::open(db.clone(), options, clock.clone()).await?;
+    let journal = match config.kafka_streams()? {
+        Some(remote) => {
+            let spool = Db::open(&config.data_dir.join(SPOOL), angarium_journal::SPOOL_MIGRATIONS, clock.clone())?;
+            Journal::open_remote(db.clone(), spool, remote, options, clock.clone()).await?
+        }
+        None => Journal::open(db.clone(), options, clock.clone()).await?,
+    };
     if db.is_shared() {
         let (mut grown, journal) = (feed.subscribe(GROWN), journal.clone());
         tokio::spawn(async move {

@@ -9,9 +9,10 @@ use crate::{
     slices,
 };
 use angarium_base::{Clock, Context, Result};
+use angarium_kit::{Kit, Runs, StartWorker, Worker, fleet::Role};
 use angarium_tenants::FirstStart;
 use std::{net::SocketAddr, path::Path};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// What a server says when it is ready.
@@ -38,25 +39,57 @@ pub async fn run(
     if let Some(first) = &first {
         write_first_start(&config.data_dir, first)?;
     }
-    let mut workers = tokio::task::JoinSet::new();
-    for worker in slices.iter_mut().flat_map(|slice| std::mem::take(&mut slice.workers)) {
-        workers.spawn(worker(kit.clone(), stop.clone()));
+    let mut workers = JoinSet::new();
+    for (runs, worker) in slices.iter_mut().flat_map(|slice| std::mem::take(&mut slice.workers)) {
+        start(&mut workers, &kit, runs, worker);
     }
-    let (journal, journal_stop) = (kit.journal.clone(), stop.clone());
-    workers.spawn(async move { journal.maintain(journal_stop).await });
-    let direct = slices.iter().filter_map(|slice| slice.direct.clone()).collect();
+    if kit.fleet.has(Role::Timer) || !kit.db.is_shared() {
+        // A store that is this process's alone is tended by it whatever its roles: nobody else would.
+        workers.spawn(alone(kit.clone(), MAINTENANCE, Box::new(maintain)));
+    }
+    let served = slices.iter().filter(|slice| kit.fleet.has(slice.served_by));
+    let direct = served.filter_map(|slice| slice.direct.clone()).collect();
     let routes = listen::Routes { direct, router: api::router(slices, kit.clone()) };
-    tracing::info!(%address, data_dir = %config.data_dir.display(), "ready");
+    let (process, roles) = (kit.fleet.id(), kit.fleet.member().roles_text());
+    tracing::info!(%address, %process, %roles, data_dir = %config.data_dir.display(), "ready");
     announce(Ready { address, first })?;
     let cut_off = listen::serve(listener, routes, kit.clone(), &config).await;
     if cut_off > 0 {
         tracing::warn!(cut_off, "connections were still busy when the drain time was over");
     }
     workers.join_all().await;
+    kit.fleet.leave().await;
     kit.feed.close().await;
+    kit.journal.close().await;
     kit.db.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The lease of who removes what is not to be kept.
+const MAINTENANCE: &str = "maintenance";
+
+fn maintain(kit: Kit, stop: CancellationToken) -> Worker {
+    Box::pin(async move { kit.journal.maintain(stop).await })
+}
+
+/// Starts a worker, if it is for a process with these roles.
+fn start(workers: &mut JoinSet<()>, kit: &Kit, runs: Runs, worker: StartWorker) {
+    let is_for_us = match runs {
+        Runs::Everywhere => true,
+        Runs::On(role) => kit.fleet.has(role),
+        Runs::Alone(_) => kit.fleet.has(Role::Timer),
+    };
+    match runs {
+        _ if !is_for_us => {}
+        Runs::Alone(name) => drop(workers.spawn(alone(kit.clone(), name, worker))),
+        Runs::Everywhere | Runs::On(_) => drop(workers.spawn(worker(kit.clone(), kit.stop.clone()))),
+    }
+}
+
+/// Runs a worker whenever this process holds the lease.
+async fn alone(kit: Kit, name: &'static str, worker: StartWorker) {
+    kit.fleet.run_alone(name, kit.stop.clone(), |token| worker(kit.clone(), token)).await;
 }
 
 /// Keeps the keys of the first start where only the data directory's owner can read them.

@@ -19,7 +19,7 @@ pub fn all(config: &Config) -> Result<Vec<Slice>> {
 
 /// The whole schema, in the order in which it is applied.
 pub fn migrations() -> Vec<Migration> {
-    [angarium_journal::MIGRATIONS, angarium_tenants::MIGRATIONS].concat()
+    [angarium_journal::MIGRATIONS, angarium_tenants::MIGRATIONS, angarium_kit::fleet::MIGRATIONS].concat()
 }
 
 /// Every error code there is, for the documentation.
@@ -30,9 +30,11 @@ pub fn codes() -> Vec<Code> {
         angarium_db::CODES,
         angarium_feed::CODES,
         angarium_journal::CODES,
+        angarium_kafka::CODES,
         angarium_kit::access::CODES,
         angarium_live::CODES,
         crate::config::CODES,
+        crate::api::CODES,
     ]
     .concat();
     codes.extend(angarium_tracking::CODES.concat());

@@ -5,7 +5,7 @@
 
 mod api;
 
-use angarium_kit::Slice;
+use angarium_kit::{Slice, fleet::Role};
 
 pub fn slice() -> Slice {
     Slice {
@@ -13,6 +13,7 @@ pub fn slice() -> Slice {
         migrations: &[],
         streams: &[],
         codes: angarium_journal::CODES,
+        served_by: Role::Api,
         routes: api::routes(),
         direct: None,
         workers: Vec::new(),

@@ -1,19 +1,27 @@
 //! Plain HTTP with a key and no retries: what a test sends is what it wrote.
 
+use crate::World;
 use reqwest::{
     Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap},
+    header::{CONTENT_TYPE, HeaderMap},
 };
 use serde_json::Value;
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-/// Who calls a server: cheap to clone, and good for as long as the server keeps its port.
+/// Who calls a server, or several in turn: cheap to clone, and good for as long as they keep their ports.
 #[derive(Clone)]
 pub struct Caller {
-    pub(crate) http: reqwest::Client,
-    pub(crate) url: String,
-    pub(crate) app: String,
-    pub(crate) key: String,
+    http: reqwest::Client,
+    urls: Vec<String>,
+    turn: Arc<AtomicUsize>,
+    app: String,
+    key: String,
 }
 
 /// An answer, read to its end.
@@ -25,8 +33,26 @@ pub struct Reply {
 }
 
 impl Caller {
+    pub(crate) fn new(url: &str, app: &str, key: &str) -> Caller {
+        let (urls, turn) = (vec![url.to_owned()], Arc::default());
+        Caller { http: client(), urls, turn, app: app.to_owned(), key: key.to_owned() }
+    }
+
+    /// Whoever calls these worlds through a load balancer: one after the other, and the next one where no
+    /// connection is taken. A request that was sent is not sent again.
+    pub fn balanced(worlds: &[&World]) -> Caller {
+        let urls = worlds.iter().map(|world| world.url()).collect();
+        Caller { urls, turn: Arc::default(), ..worlds[0].caller() }
+    }
+
+    /// The same caller with a new connection for each request.
+    pub fn without_pool(&self) -> Caller {
+        Caller { http: client_without_pool(), ..self.clone() }
+    }
+
+    /// Of the first server, if there are several.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.urls[0]
     }
 
     pub fn http(&self) -> &reqwest::Client {
@@ -35,7 +61,11 @@ impl Caller {
 
     /// The URL of something of the app.
     pub fn path(&self, rest: &str) -> String {
-        format!("{}/v1/apps/{}{rest}", self.url, self.app)
+        format!("{}{}", self.url(), self.in_app(rest))
+    }
+
+    fn in_app(&self, rest: &str) -> String {
+        format!("/v1/apps/{}{rest}", self.app)
     }
 
     /// The same caller with another key.
@@ -55,7 +85,8 @@ impl Caller {
 
     /// Error: no answer, or none to its end.
     pub async fn try_get(&self, rest: &str) -> reqwest::Result<Reply> {
-        read(self.http.get(self.path(rest)).header(AUTHORIZATION, format!("Bearer {}", self.key))).await
+        let path = self.in_app(rest);
+        self.in_turn(|url| self.http.get(format!("{url}{path}")).bearer_auth(&self.key)).await
     }
 
     pub async fn send(
@@ -65,14 +96,36 @@ impl Caller {
         content_type: &str,
         body: impl Into<reqwest::Body>,
     ) -> reqwest::Result<Reply> {
-        let request = self.http.request(method, self.path(rest));
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.key));
-        read(request.header(CONTENT_TYPE, content_type).body(body)).await
+        let (path, mut body) = (self.in_app(rest), Some(body.into()));
+        let request = |url: &str| {
+            let request = self.http.request(method.clone(), format!("{url}{path}")).bearer_auth(&self.key);
+            // A body that is made on the way can be sent once; nobody sends one to several servers.
+            let copy = body.as_ref().and_then(|body| body.as_bytes()).map(|bytes| bytes.to_vec().into());
+            request.header(CONTENT_TYPE, content_type).body(copy.or_else(|| body.take()).unwrap_or_default())
+        };
+        self.in_turn(request).await
     }
 
     /// Sends something that needs no key.
     pub async fn try_open(&self, path: &str) -> reqwest::Result<Reply> {
-        read(self.http.get(format!("{}{path}", self.url))).await
+        self.in_turn(|url| self.http.get(format!("{url}{path}"))).await
+    }
+
+    /// The answer of the server whose turn it is, or of the next one that takes a connection.
+    async fn in_turn(
+        &self,
+        mut request: impl FnMut(&str) -> reqwest::RequestBuilder,
+    ) -> reqwest::Result<Reply> {
+        let first = self.turn.fetch_add(1, Relaxed);
+        let mut turns = (first..first + self.urls.len()).map(|turn| &self.urls[turn % self.urls.len()]);
+        let mut answer = read(request(turns.next().expect("there is a server"))).await;
+        for url in turns {
+            if !answer.as_ref().is_err_and(reqwest::Error::is_connect) {
+                break;
+            }
+            answer = read(request(url)).await;
+        }
+        answer
     }
 }
 
@@ -108,7 +161,7 @@ impl Reply {
 }
 
 /// A client that does what it is told once: no retries, no redirects, no proxy.
-pub(crate) fn client() -> reqwest::Client {
+fn client() -> reqwest::Client {
     plain().build().expect("a client without TLS certificates can always be made")
 }
 

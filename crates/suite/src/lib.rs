@@ -3,21 +3,33 @@
 //! | Module | Idea |
 //! |---|---|
 //! | [`world`] | a real `angarium serve` on a port and a folder of its own, killed when the test is over |
+//! | [`start`] | how one is started, where it differs from the defaults; [`embedded_only`] |
+//! | [`place`] | what worlds lie on with `SUITE_ON=stack`: a database, a Redis database, a prefix of blobs |
+//! | [`servers`] | a PostgreSQL and a Redis of a test's own, which it may kill |
 //! | [`caller`] | plain HTTP with a key and no retries: what a test sends is what it wrote |
 //! | [`process`] | finding and starting the binary, in a clean environment |
 //! | [`oracle`] | acknowledged ⇒ there once; there ⇒ sent; intact |
+//!
+//! Every test runs on the embedded engine, and, with `SUITE_ON=stack`, on PostgreSQL, Redis and S3: worlds differ
+//! then, tests do not. Those of fleets and of servers that fail need the stack; those of files need none.
 //!
 //! The suite knows the product from outside: HTTP, WebSocket, the command line, the files a user may touch.
 
 pub mod caller;
 pub mod oracle;
+pub mod place;
 pub mod process;
+pub mod servers;
+pub mod start;
 pub mod world;
 
 pub use caller::{Caller, Reply};
 pub use oracle::Oracle;
+pub use place::{Place, Servers};
 pub use process::{Ran, angarium, run};
-pub use world::{Keys, Setup, World};
+pub use servers::OwnServer;
+pub use start::{Keys, On, Setup, embedded_only};
+pub use world::World;
 
 use std::{path::PathBuf, time::Duration};
 

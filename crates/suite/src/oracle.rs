@@ -5,6 +5,7 @@
 use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::Mutex,
 };
 
@@ -33,7 +34,21 @@ pub struct Account {
     pub unknown: usize,
     /// Of those whose answer was lost or was a refusal.
     pub unknown_there: usize,
+    /// Records of the oracle's, and how many of them are there once more.
+    pub delivered: usize,
+    pub duplicates: usize,
     pub faults: Vec<String>,
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Account { acknowledged, unknown, unknown_there, delivered, duplicates, .. } = self;
+        write!(
+            to,
+            "acknowledged {acknowledged}, delivered {delivered}, duplicates {duplicates} \
+             (of {unknown} without a yes, {unknown_there} are there)"
+        )
+    }
 }
 
 impl Oracle {
@@ -71,6 +86,7 @@ impl Oracle {
             }
             let data = &record["data"];
             let Some(key) = data["params"][KEY].as_str() else { continue };
+            account.delivered += 1;
             *times.entry(key.to_owned()).or_default() += 1;
             match sent.get(key) {
                 None => account.faults.push(format!("nobody sent it: {record}")),
@@ -93,6 +109,7 @@ impl Oracle {
                 account.faults.push(format!("acknowledged and not there: {key}"));
             }
             if there > 1 {
+                account.duplicates += there as usize - 1;
                 account.faults.push(format!("{there} times there: {key}"));
             }
         }

@@ -1,41 +1,23 @@
-//! A real `angarium serve` on a port and a folder of its own, killed when the test is over.
+//! A real `angarium serve` on a port and a folder of its own, and on the stack on a database of its own; killed when
+//! the test is over.
 
 use crate::{
     GUARD,
-    caller::{self, Caller, Reply},
+    caller::{Caller, Reply},
+    place::{Place, Servers},
     process::{self, Ran, Server, angarium},
+    skip,
+    start::{self, Keys, Setup, Start},
 };
+use futures_util::future::join_all;
 use serde_json::Value;
 use std::{
-    ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 use tempfile::TempDir;
-
-/// How a server is started, where it differs from the defaults.
-#[derive(Default, Clone)]
-pub struct Setup {
-    /// A configuration file.
-    pub config: String,
-    pub arguments: Vec<OsString>,
-    pub environment: Vec<(String, String)>,
-    /// Where the data directory is to be; in the world's own folder if not given.
-    pub data_dir: Option<PathBuf>,
-    /// What the first start of that data directory said, if it was not this one.
-    pub keys: Option<Keys>,
-}
-
-/// What a first start says, once.
-#[derive(Clone)]
-pub struct Keys {
-    pub app: String,
-    pub secret_key: String,
-    pub write_key: String,
-    /// The live page's path and its fragment with the key.
-    live_path: String,
-}
 
 pub struct World {
     server: Option<Server>,
@@ -46,7 +28,8 @@ pub struct World {
     setup: Setup,
     data_dir: PathBuf,
     port: u16,
-    // Last, so that the server is dead when its folder goes.
+    // These are last, so that the server is dead when its database and its folder go.
+    place: Option<Arc<Place>>,
     temp: TempDir,
 }
 
@@ -62,34 +45,40 @@ impl World {
     }
 
     pub async fn start_as(setup: Setup) -> World {
-        let temp = TempDir::with_prefix("angarium-suite-").expect("temporary folders can be made");
-        let data_dir = setup.data_dir.clone().unwrap_or_else(|| temp.path().join("data"));
-        std::fs::write(temp.path().join("angarium.toml"), &setup.config)
-            .expect("the folder can be written to");
-        let start = Start::new(&setup, temp.path(), &data_dir, 0);
-        let (server, ready, _) = start.run().await.unwrap_or_else(|why| panic!("{why}"));
-        let url = text(&ready, "url");
-        let keys = setup.keys.clone().unwrap_or_else(|| Keys::read(&ready, &url));
-        World {
-            server: Some(server),
-            caller: Caller {
-                http: caller::client(),
-                app: keys.app.clone(),
-                key: keys.secret_key.clone(),
-                url: url.clone(),
-            },
-            live_url: format!("{url}{}", keys.live_path),
-            ready,
-            port: url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the URL has a port"),
-            keys,
-            setup,
-            data_dir,
-            temp,
+        let [world] = World::start_together(setup).await;
+        world
+    }
+
+    /// Processes on one database, started at the same moment. `None`, which has been said then, where the suite does
+    /// not run on the stack.
+    pub async fn fleet<const N: usize>() -> Option<[World; N]> {
+        if Servers::of_stack().is_none() {
+            skip("optional: several processes need the stack (`cargo xtask test --stack`)");
+            return None;
         }
+        Some(World::start_together(Setup::default()).await)
+    }
+
+    /// Processes that start at the same moment. On the stack they are on one database.
+    ///
+    /// # Panics
+    /// When not exactly one of them says the keys of a first start, if the setup has none.
+    pub async fn start_together<const N: usize>(setup: Setup) -> [World; N] {
+        let place = setup.place().await;
+        let starting = (0..N).map(|_| Starting::run(&setup, place.clone()));
+        let started = join_all(starting).await;
+        let firsts: Vec<Keys> = started.iter().filter_map(|one| Keys::read(&one.ready)).collect();
+        let keys = match (&setup.keys, &firsts[..]) {
+            (Some(keys), _) => keys.clone(),
+            (None, [keys]) => keys.clone(),
+            (None, _) => panic!("{} of {N} processes say that theirs was the first start", firsts.len()),
+        };
+        let worlds = started.into_iter().map(|one| one.finish(&setup, &keys)).collect::<Vec<_>>();
+        worlds.try_into().unwrap_or_else(|_| unreachable!("as many were started"))
     }
 
     pub fn url(&self) -> String {
-        self.caller.url.clone()
+        self.caller.url().to_owned()
     }
 
     pub fn app(&self) -> &str {
@@ -127,6 +116,11 @@ impl World {
         self.temp.path()
     }
 
+    /// What the world stands on beside its folder: `None` where it is embedded.
+    pub fn place(&self) -> Option<&Arc<Place>> {
+        self.place.as_ref()
+    }
+
     /// # Panics
     /// When the server is not running.
     pub fn pid(&self) -> u32 {
@@ -135,7 +129,7 @@ impl World {
 
     /// A client that does not repeat anything, for requests of one's own.
     pub fn http(&self) -> &reqwest::Client {
-        &self.caller.http
+        self.caller.http()
     }
 
     /// Somebody with the secret key, who can be moved to another task.
@@ -199,7 +193,8 @@ impl World {
     /// Kills the server if it runs, and starts it on the same data directory and port. How long it took to be ready.
     pub async fn restart(&mut self) -> Duration {
         self.kill();
-        let start = Start::new(&self.setup, self.temp.path(), &self.data_dir, self.port);
+        let place = self.place.as_deref();
+        let start = Start::new(&self.setup, place, self.temp.path(), &self.data_dir, self.port);
         let (server, ready, took) = start.run().await.unwrap_or_else(|why| panic!("{why}"));
         (self.server, self.ready) = (Some(server), ready);
         took
@@ -233,7 +228,7 @@ impl World {
 
     /// What all servers of this world have logged.
     pub fn stderr(&self) -> String {
-        stderr_of(self.temp.path())
+        start::stderr_of(self.temp.path())
     }
 
     /// Every event, in order, by following the cursors of `records` to the end: `{cursor, at, data}`.
@@ -258,63 +253,38 @@ impl World {
     }
 }
 
-impl Keys {
-    fn read(ready: &Value, url: &str) -> Keys {
-        let live_url = text(ready, "live_url");
-        Keys {
-            app: text(ready, "app"),
-            secret_key: text(ready, "secret_key"),
-            write_key: text(ready, "write_key"),
-            live_path: live_url.strip_prefix(url).expect("the live page is on the server").to_owned(),
+/// A server that has started, and is not a world yet.
+struct Starting {
+    server: Server,
+    ready: Value,
+    data_dir: PathBuf,
+    place: Option<Arc<Place>>,
+    temp: TempDir,
+}
+
+impl Starting {
+    async fn run(setup: &Setup, place: Option<Arc<Place>>) -> Starting {
+        let temp = TempDir::with_prefix("angarium-suite-").expect("temporary folders can be made");
+        let data_dir = setup.data_dir.clone().unwrap_or_else(|| temp.path().join("data"));
+        start::write_config(setup, temp.path());
+        let start = Start::new(setup, place.as_deref(), temp.path(), &data_dir, 0);
+        let (server, ready, _) = start.run().await.unwrap_or_else(|why| panic!("{why}"));
+        Starting { server, ready, data_dir, place, temp }
+    }
+
+    fn finish(self, setup: &Setup, keys: &Keys) -> World {
+        let url = start::text(&self.ready, "url");
+        World {
+            server: Some(self.server),
+            caller: Caller::new(&url, &keys.app, &keys.secret_key),
+            live_url: format!("{url}{}", keys.live_path),
+            ready: self.ready,
+            port: url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the URL has a port"),
+            keys: keys.clone(),
+            setup: setup.clone(),
+            data_dir: self.data_dir,
+            place: self.place,
+            temp: self.temp,
         }
-    }
-}
-
-fn text(ready: &Value, member: &str) -> String {
-    ready[member].as_str().unwrap_or_else(|| panic!("the ready line has no `{member}`: {ready}")).to_owned()
-}
-
-fn stderr_of(temp: &Path) -> String {
-    let bytes = std::fs::read(temp.join("stderr")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// One start of a server.
-struct Start {
-    arguments: Vec<OsString>,
-    environment: Vec<(String, String)>,
-    temp: PathBuf,
-}
-
-impl Start {
-    fn new(setup: &Setup, temp: &Path, data_dir: &Path, port: u16) -> Start {
-        let mut arguments: Vec<OsString> = ["--json", "--listen"].map(OsString::from).into();
-        arguments.extend([format!("127.0.0.1:{port}").into(), "--data-dir".into(), data_dir.into()]);
-        if !setup.config.is_empty() {
-            arguments.extend(["--config".into(), temp.join("angarium.toml").into()]);
-        }
-        arguments.extend(setup.arguments.iter().cloned());
-        Start { arguments, environment: setup.environment.clone(), temp: temp.to_owned() }
-    }
-
-    /// The server, its ready line, and how long that took.
-    async fn run(self) -> Result<(Server, Value, Duration), String> {
-        tokio::task::spawn_blocking(move || self.run_here()).await.expect("starting does not panic")
-    }
-
-    fn run_here(self) -> Result<(Server, Value, Duration), String> {
-        let stderr = self.temp.join("stderr");
-        let since = Instant::now();
-        let mut server = Server::spawn(&self.arguments, &self.environment, &stderr)
-            .map_err(|error| format!("the server could not be started: {error}"))?;
-        let line = server.ready_line(GUARD);
-        let took = since.elapsed();
-        let Some(line) = line else {
-            let state =
-                if server.is_running() { "did not become ready" } else { "ended before it was ready" };
-            return Err(format!("the server {state} ({took:?}):\n{}", stderr_of(&self.temp)));
-        };
-        let ready = serde_json::from_str(&line).map_err(|error| format!("ready line {line:?}: {error}"))?;
-        Ok((server, ready, took))
     }
 }

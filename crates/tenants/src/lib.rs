@@ -13,7 +13,7 @@ mod store;
 pub use first_start::{FirstStart, first_start, load};
 
 use angarium_db::Migration;
-use angarium_kit::{Kit, Slice};
+use angarium_kit::{Kit, Runs, Slice, fleet::Role};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -27,9 +27,10 @@ pub fn slice() -> Slice {
         migrations: MIGRATIONS,
         streams: &[],
         codes: angarium_kit::access::CODES,
+        served_by: Role::Api,
         routes: api::routes(),
         direct: None,
-        workers: vec![Box::new(|kit, stop| Box::pin(follow_others(kit, stop)))],
+        workers: vec![(Runs::Everywhere, Box::new(|kit, stop| Box::pin(follow_others(kit, stop))))],
     }
 }
 

@@ -19,7 +19,7 @@ pub mod record;
 pub mod rules;
 
 use angarium_base::{Code, Result};
-use angarium_kit::{Kit, Slice};
+use angarium_kit::{Runs, Slice, fleet::Role};
 use axum::Extension;
 use enrich::{Agents, Geo, TrustedProxies};
 use std::{path::Path, sync::Arc, time::Duration};
@@ -63,14 +63,18 @@ pub fn slice(tracker: Tracker) -> Slice {
         migrations: &[],
         streams: &[EVENTS],
         codes: rules::CODES,
+        served_by: Role::Api,
         routes: api::routes().layer(Extension(tracker.clone())),
         direct: Some(api::direct(tracker)),
-        workers: vec![Box::new(move |kit, stop| Box::pin(reload_geo(reloading, kit, stop)))],
+        workers: vec![(
+            Runs::On(Role::Api),
+            Box::new(move |_, stop| Box::pin(reload_geo(reloading.clone(), stop))),
+        )],
     }
 }
 
 /// Takes over a new geo database file while the server runs.
-async fn reload_geo(tracker: Arc<Tracker>, _kit: Kit, stop: CancellationToken) {
+async fn reload_geo(tracker: Arc<Tracker>, stop: CancellationToken) {
     let mut failing = false;
     while stop.run_until_cancelled(tokio::time::sleep(GEO_EVERY)).await.is_some() {
         let tracker = tracker.clone();

@@ -10,8 +10,10 @@ use super::Finding;
 use super::tree::Tree;
 
 /// Edges that the layers do not allow, and why each is there.
-const LISTED: [(&str, &str, &str); 1] =
-    [("journal", "db", "streams live in the same file as state, so that one commit carries both")];
+const LISTED: [(&str, &str, &str); 2] = [
+    ("journal", "db", "streams live in the same file as state, so that one commit carries both"),
+    ("journal", "kafka", "streams may live in Kafka, behind the journal's own spool"),
+];
 
 /// Crates of other people that only some of our layers may use.
 const HTTP: [&str; 6] = ["axum", "hyper", "hyper-util", "http", "http-body", "tower-http"];
@@ -34,7 +36,7 @@ impl Layer {
     pub fn of(folder: &str) -> Layer {
         match folder {
             "base" => Layer::Base,
-            "db" | "journal" | "blobs" | "feed" => Layer::Port,
+            "db" | "journal" | "blobs" | "feed" | "kafka" => Layer::Port,
             "kit" => Layer::Kit,
             "server" => Layer::Server,
             "client" => Layer::Client,

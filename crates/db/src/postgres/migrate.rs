@@ -11,12 +11,19 @@ use postgres::Client;
 /// The advisory lock that is held while the schema is looked at and changed: "angarium" as a number.
 const LOCK: i64 = 0x616e_6761_7269_756d;
 
-/// Applies the migrations that are not yet applied, each in a transaction of its own. Processes that start at the
-/// same moment wait for one another.
-pub fn bring_up(options: &Options, migrations: &[Migration], clock: &Clock) -> Result<()> {
+/// Applies the migrations that are not yet applied, each in a transaction of its own, and returns their names.
+/// Processes that start at the same moment wait for one another; where nothing is to be done, nobody waits and no
+/// right to change the schema is needed.
+pub fn bring_up(options: &Options, migrations: &[Migration], clock: &Clock) -> Result<Vec<&'static str>> {
     let mut connection = options.connect().map_err(unreachable)?;
     let client = &mut connection.client;
     refuse_old_server(client)?;
+    if let Some(applied) = recorded(client)? {
+        refuse_newer(&applied, migrations)?;
+        if missing(&applied, migrations).next().is_none() {
+            return Ok(Vec::new());
+        }
+    }
     client.batch_execute("SET lock_timeout = 0; SET statement_timeout = 0").map_err(failed)?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).map_err(failed)?;
     client
@@ -27,7 +34,8 @@ pub fn bring_up(options: &Options, migrations: &[Migration], clock: &Clock) -> R
         .map_err(failed)?;
     let applied = applied(client)?;
     refuse_newer(&applied, migrations)?;
-    for migration in of_this_engine(migrations).filter(|step| !applied.iter().any(|name| name == step.name)) {
+    let mut done = Vec::new();
+    for migration in missing(&applied, migrations) {
         let mut tx = client.transaction().map_err(failed)?;
         tx.batch_execute(&dialect(migration.sql)).map_err(failed)?;
         tx.execute(
@@ -37,28 +45,34 @@ pub fn bring_up(options: &Options, migrations: &[Migration], clock: &Clock) -> R
         .map_err(failed)?;
         tx.commit().map_err(failed)?;
         tracing::info!(name = migration.name, "migrated");
+        done.push(migration.name);
     }
     // The lock goes with the connection.
-    Ok(())
+    Ok(done)
 }
 
 pub fn check(options: &Options, migrations: &[Migration]) -> Result<()> {
     let mut connection = options.connect().map_err(unreachable)?;
     let client = &mut connection.client;
     refuse_old_server(client)?;
-    let there: Option<String> = client
-        .query_one("SELECT CAST(to_regclass('schema_migrations') AS TEXT)", &[])
-        .and_then(|row| row.try_get(0))
-        .map_err(failed)?;
-    let applied = if there.is_some() { applied(client)? } else { Vec::new() };
+    let applied = recorded(client)?.unwrap_or_default();
     refuse_newer(&applied, migrations)?;
-    match of_this_engine(migrations).find(|step| !applied.iter().any(|name| name == step.name)) {
+    match missing(&applied, migrations).next() {
         None => Ok(()),
         Some(step) => Err(SCHEMA_OLDER.err(format!(
             "the database lacks the schema step `{}`; run `angarium migrate`, or start with `migrate = true`",
             step.name
         ))),
     }
+}
+
+/// The names of the steps that were applied; `None` in a database that nobody has brought up.
+fn recorded(client: &mut Client) -> Result<Option<Vec<String>>> {
+    let there: Option<String> = client
+        .query_one("SELECT CAST(to_regclass('schema_migrations') AS TEXT)", &[])
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)?;
+    there.map(|_| applied(client)).transpose()
 }
 
 fn applied(client: &mut Client) -> Result<Vec<String>> {
@@ -84,8 +98,10 @@ fn refuse_old_server(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-fn of_this_engine(migrations: &[Migration]) -> impl Iterator<Item = &Migration> {
-    migrations.iter().filter(|step| step.engines != Engines::Sqlite)
+/// The steps for this engine that are not yet applied, in order.
+fn missing<'a>(applied: &'a [String], migrations: &'a [Migration]) -> impl Iterator<Item = &'a Migration> {
+    let of_this_engine = migrations.iter().filter(|step| step.engines != Engines::Sqlite);
+    of_this_engine.filter(|step| !applied.iter().any(|name| name == step.name))
 }
 
 /// Schemas are written as SQLite has them; the words that PostgreSQL has no or another word for.

@@ -3,7 +3,7 @@
 use super::LOCK;
 use crate::{
     Migration,
-    codes::{DATA_DIR_IN_USE, SCHEMA_NEWER, STORE_FAILED},
+    codes::{DATA_DIR_IN_USE, SCHEMA_NEWER, SCHEMA_OLDER, STORE_FAILED},
     sqlite::statements::failed,
 };
 use angarium_base::{Clock, Context, Result};
@@ -59,8 +59,12 @@ pub fn reader(file: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Applies the migrations that are not yet applied, each in a transaction of its own.
-pub fn migrate(connection: &mut Connection, migrations: &[Migration], clock: &Clock) -> Result<()> {
+/// Applies the migrations that are not yet applied, each in a transaction of its own, and returns their names.
+pub fn migrate(
+    connection: &mut Connection,
+    migrations: &[Migration],
+    clock: &Clock,
+) -> Result<Vec<&'static str>> {
     connection
         .execute_batch(
             "CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, applied_at BIGINT NOT NULL);
@@ -68,7 +72,8 @@ pub fn migrate(connection: &mut Connection, migrations: &[Migration], clock: &Cl
         )
         .map_err(failed)?;
     refuse_newer(connection, migrations)?;
-    for migration in migrations.iter().filter(|step| step.engines != crate::Engines::Postgres) {
+    let mut done = Vec::new();
+    for migration in of_this_engine(migrations) {
         let tx = connection.transaction().map_err(failed)?;
         let applied = tx
             .query_row("SELECT 1 FROM schema_migrations WHERE name = ?1", [migration.name], |_| Ok(()))
@@ -82,10 +87,36 @@ pub fn migrate(connection: &mut Connection, migrations: &[Migration], clock: &Cl
             )
             .map_err(failed)?;
             tracing::info!(name = migration.name, "migrated");
+            done.push(migration.name);
         }
         tx.commit().map_err(failed)?;
     }
+    Ok(done)
+}
+
+/// Refuses a schema that has more steps than `migrations`, or fewer.
+pub fn check(connection: &Connection, migrations: &[Migration]) -> Result<()> {
+    let table = "SELECT 1 FROM sqlite_master WHERE name = 'schema_migrations'";
+    let is_there = connection.query_row(table, [], |_| Ok(())).optional().map_err(failed)?.is_some();
+    if is_there {
+        refuse_newer(connection, migrations)?;
+    }
+    for step in of_this_engine(migrations) {
+        let applied = "SELECT 1 FROM schema_migrations WHERE name = ?1";
+        if !is_there
+            || connection.query_row(applied, [step.name], |_| Ok(())).optional().map_err(failed)?.is_none()
+        {
+            return Err(SCHEMA_OLDER.err(format!(
+                "the data directory lacks the schema step `{}`; run `angarium migrate`, or start with `migrate = true`",
+                step.name
+            )));
+        }
+    }
     Ok(())
+}
+
+fn of_this_engine(migrations: &[Migration]) -> impl Iterator<Item = &Migration> {
+    migrations.iter().filter(|step| step.engines != crate::Engines::Postgres)
 }
 
 /// A schema with steps this version does not know was written by a newer one.

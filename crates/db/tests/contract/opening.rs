@@ -2,7 +2,7 @@
 
 use crate::{THINGS, code, kept, open, put};
 use angarium_base::Clock;
-use angarium_db::{Db, Migration};
+use angarium_db::{Db, Migration, sqlite};
 use std::path::Path;
 
 const BODY: Migration = Migration::new(
@@ -48,6 +48,23 @@ async fn migrations_are_applied_once_and_in_order() {
         let db = opened(dir.path(), &all).unwrap();
         assert_eq!(sizes(&db).await, [8], "7 by the second step, 1 by the third, once");
     }
+}
+
+#[test]
+fn migrating_alone_says_what_was_done_and_the_schema_can_be_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, check) = (Clock::manual(0), |steps: &[Migration]| code(sqlite::check(dir.path(), steps)));
+    let migrate = |steps: &[Migration]| sqlite::migrate(dir.path(), steps, &clock);
+    assert_eq!(check(&[THINGS]), "schema_older");
+    assert_eq!(migrate(&[THINGS, BODY]).unwrap(), ["0001_things", "0002_size"]);
+    assert!(migrate(&[THINGS, BODY]).unwrap().is_empty());
+    assert_eq!(check(&[THINGS, BODY]), "no error");
+    assert_eq!(check(&[THINGS, BODY, LARGER]), "schema_older");
+    assert_eq!(check(&[THINGS]), "schema_newer");
+    let db = opened(dir.path(), &[THINGS, BODY]).unwrap();
+    assert_eq!(check(&[THINGS, BODY]), "no error", "also while it is open");
+    assert_eq!(code(migrate(&[THINGS, BODY])), "data_dir_in_use");
+    drop(db);
 }
 
 #[tokio::test]

@@ -46,6 +46,33 @@ async fn a_schema_that_is_older_or_newer_is_said_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn migrating_alone_says_what_was_done() {
+    let Some(database) = Database::fresh() else { return };
+    let migrate = |steps: &[Migration]| postgres::migrate(&database.options(), steps, &Clock::manual(0));
+    assert_eq!(migrate(&[THINGS]).unwrap(), ["0001_things"]);
+    assert_eq!(migrate(&[THINGS, SLOW]).unwrap(), ["0002_slow"]);
+    assert!(migrate(&[THINGS, SLOW]).unwrap().is_empty());
+    assert_eq!(code(migrate(&[THINGS])), "schema_newer");
+}
+
+#[tokio::test]
+async fn who_may_not_change_the_schema_can_work_with_one_that_is_right() {
+    let Some(database) = Database::fresh() else { return };
+    drop(database.open(&[THINGS]).unwrap());
+    let role = format!("clerk_{}", database.name());
+    database.run(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    let url = database.url();
+    let (_, place) = url.rsplit_once('@').unwrap();
+    let options = postgres::Options::parse(&format!("postgres://{role}@{place}")).unwrap();
+    let db = Db::open_postgres(&options.with_connections(1, 1), &[THINGS], Clock::manual(0)).unwrap();
+    db.write(|tx| put(tx, "of a clerk")).await.unwrap();
+    drop(db);
+    database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+#[tokio::test]
 async fn a_step_that_fails_is_undone_whole() {
     let Some(database) = Database::fresh() else { return };
     let broken =

@@ -34,7 +34,6 @@ impl World {
         let mut options = Options { brokers, topic, partitions: 3, replication: 1, ..Options::default() };
         // Records of tests are from 2023, or from 1970, where instants are kept.
         options.topic_config.insert("retention.ms".into(), "-1".into());
-        options.topic_config.insert("message.timestamp.type".into(), "CreateTime".into());
         change(&mut options);
         let kafka = Kafka::open(options.clone()).unwrap();
         Some(World { options, kafka, prefix })

@@ -1,5 +1,7 @@
-//! `angarium doctor`: looks at the configuration, the data directory and the running server, and says in
-//! words what is wrong and what to do. Exit code 1 when something is.
+//! `angarium doctor`: looks at the configuration, what its URLs name, the data directory and the running server, and
+//! says in words what is wrong and what to do. Exit code 1 when something is.
+
+mod services;
 
 use super::{
     config,
@@ -7,7 +9,7 @@ use super::{
     failure::{Failure, Result},
     output::say,
 };
-use crate::config::Config;
+use crate::config::{Config, Store};
 use serde::Serialize;
 use std::{
     fs::File,
@@ -53,7 +55,10 @@ pub async fn run(args: DoctorArgs) -> Result {
             findings.push(well("configuration", "can be used"));
             config.data_dir = args.data_dir.unwrap_or(config.data_dir);
             findings.push(look_at_geoip(&config));
-            findings.extend(look_at_data_dir(&config.data_dir));
+            if let Ok(Store::Folder) = config.store() {
+                findings.extend(look_at_data_dir(&config.data_dir));
+            }
+            findings.extend(services::look_at(&config).await);
         }
     }
     findings.extend(look_at_server(&args.connection).await);
@@ -153,18 +158,18 @@ async fn look_at_server(connection: &ConnectionArgs) -> Vec<Finding> {
             )];
         }
     };
-    let mut findings = vec![if health.ready {
-        well("server", format!("{} is ready", connection.url))
-    } else {
-        let sick: Vec<String> = health
-            .parts
-            .iter()
-            .filter(|(_, part)| part.status != "ready")
-            .map(|(name, part)| format!("{name} is {}", part.status))
-            .collect();
-        ill("server", format!("{} is not ready: {}", connection.url, sick.join(", ")))
+    let sick: Vec<String> = health
+        .parts
+        .iter()
+        .filter(|(_, part)| part.status != "ready")
+        .map(|(name, part)| format!("{name} is {}", part.status))
+        .collect();
+    let mut findings = vec![match (health.ready, sick.is_empty()) {
+        (true, true) => well("server", format!("{} is ready", connection.url)),
+        (true, false) => ill("server", format!("{} is ready, but {}", connection.url, sick.join(", "))),
+        (false, _) => ill("server", format!("{} is not ready: {}", connection.url, sick.join(", "))),
     }];
-    if connection.key.is_some() {
+    if connection.key.is_some() && health.serves("api") {
         findings.push(match client.list_apps().await {
             Ok(apps) => well("key", format!("reaches {} app(s)", apps.len())),
             Err(error) => ill("key", format!("{error}")),

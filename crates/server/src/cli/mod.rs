@@ -11,6 +11,7 @@ mod failure;
 mod generate;
 mod import;
 mod log_reader;
+mod migrate;
 mod output;
 mod record_line;
 mod send;
@@ -42,14 +43,16 @@ enum Command {
     Send(send::SendArgs),
     /// Print events as they come
     Tail(tail::TailArgs),
-    /// Show a server's health and its streams
+    /// Show a server's health, its streams and the processes of its fleet
     Status(status::StatusArgs),
     /// Save a data directory to one file, also while a server runs on it, and verify the copy
     Backup(backup::BackupArgs),
     /// Make a data directory from a backup, verified before and after
     Restore(backup::RestoreArgs),
-    /// Say in words what is wrong with a configuration, a data directory or a running server
+    /// Say in words what is wrong with a configuration, the services it names, a data directory or a running server
     Doctor(doctor::DoctorArgs),
+    /// Bring the schema of the store up to this version, and say what was done; no server is started
+    Migrate(migrate::MigrateArgs),
     /// Check or show the configuration
     Config(config::ConfigArgs),
     /// Measure this machine: durable ingestion beside a bare handler and beside the disk
@@ -94,6 +97,7 @@ async fn run(command: Command) -> Result {
         Command::Backup(args) => backup::back_up(args).await,
         Command::Restore(args) => backup::restore(args).await,
         Command::Doctor(args) => doctor::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
         Command::Config(args) => config::run(args),
         Command::Bench(args) => bench::run(args).await,
         Command::Completions { shell } => {

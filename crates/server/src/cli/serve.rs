@@ -30,6 +30,12 @@ pub struct ServeArgs {
     /// A geo-IP database in MaxMind's format
     #[arg(long)]
     geoip: Option<PathBuf>,
+    /// What this process does, separated by commas [default: api,live,worker,timer]
+    #[arg(long)]
+    roles: Option<String>,
+    /// Refuse to start on a schema that is older than this version, instead of bringing it up
+    #[arg(long)]
+    no_migrate: bool,
 }
 
 pub async fn run(args: ServeArgs) -> Result {
@@ -37,6 +43,9 @@ pub async fn run(args: ServeArgs) -> Result {
     config.data_dir = args.data_dir.unwrap_or(config.data_dir);
     config.http.listen = args.listen.unwrap_or(config.http.listen);
     config.tracking.geoip = args.geoip.or(config.tracking.geoip);
+    config.roles = args.roles.unwrap_or(config.roles);
+    config.roles()?;
+    config.migrate &= !args.no_migrate;
     start_log(&config.log);
     let listener = TcpListener::bind(config.http.listen).await.map_err(|e| {
         Failure::new(format!(

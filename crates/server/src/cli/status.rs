@@ -1,11 +1,11 @@
-//! `angarium status`: whether the server is well, and what its streams hold.
+//! `angarium status`: whether the server is well, what its streams hold, and the processes of its fleet.
 
 use super::{
     connection::ConnectionArgs,
     failure::{Failure, Result},
     output::say,
 };
-use angarium_client::{Health, StreamSummary};
+use angarium_client::{Health, Process, StreamSummary};
 use serde::Serialize;
 
 #[derive(clap::Args)]
@@ -25,6 +25,9 @@ struct Status {
     /// Absent without a key (readiness is for everybody, streams are not), and while the server is sick.
     #[serde(skip_serializing_if = "Option::is_none")]
     streams: Option<Vec<StreamSummary>>,
+    /// Absent without an admin key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<Vec<Process>>,
 }
 
 /// Fails when the server is not ready.
@@ -32,13 +35,17 @@ pub async fn run(args: StatusArgs) -> Result {
     let client = args.connection.client()?;
     let health = client.health().await?;
     let streams = match args.connection.key() {
-        Some(_) if health.ready => {
+        Some(_) if health.ready && health.serves("api") => {
             let connection = args.connection.connect().await?;
             Some(connection.client.list_streams(&connection.app).await?)
         }
         _ => None,
     };
-    let status = Status { url: client.server(), health, streams };
+    let processes = match args.connection.key() {
+        Some(_) if health.ready => fleet(client.list_processes().await)?,
+        _ => None,
+    };
+    let status = Status { url: client.server(), health, streams, processes };
     say(&match args.json {
         true => serde_json::to_string(&status).map_err(|error| Failure::new(error.to_string()))?,
         false => status.table(),
@@ -49,28 +56,65 @@ pub async fn run(args: StatusArgs) -> Result {
     }
 }
 
+/// The fleet; `None` where the key may not see it, or the server is older than fleets.
+fn fleet(answer: angarium_client::Result<Vec<Process>>) -> Result<Option<Vec<Process>>> {
+    match answer {
+        Ok(processes) => Ok(Some(processes)),
+        Err(error) if error.problem().is_some_and(|problem| [403, 404].contains(&problem.status)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Status {
     fn table(&self) -> String {
         let mut rows = vec![["PART".into(), "STATUS".into(), String::new(), String::new()]];
         for (name, part) in &self.health.parts {
-            rows.push([name.clone(), part.status.clone(), String::new(), String::new()]);
+            let detail = part.more.get("detail").and_then(|detail| detail.as_str()).unwrap_or_default();
+            rows.push([name.clone(), part.status.clone(), detail.to_owned(), String::new()]);
         }
         if let Some(streams) = &self.streams {
             rows.push(Default::default());
             rows.push(["STREAM".into(), "RECORDS".into(), "BYTES".into(), "LAG OF GROUPS".into()]);
             rows.extend(streams.iter().map(row));
         }
+        let word = if self.health.ready { "ready" } else { "not ready" };
+        let mut table = format!("{} is {word}\n\n{}", self.url, aligned(&rows));
         if self.streams.is_none() {
-            rows.push(Default::default());
+            table.push_str(match self.health.serves("api") {
+                true => "\n\n(streams are shown with a key: --key or ANGARIUM_KEY)",
+                false => "\n\n(streams are shown by a process with the role api)",
+            });
+        }
+        if let Some(processes) = &self.processes {
+            table.push_str("\n\n");
+            table.push_str(&aligned(&self.fleet_rows(processes)));
+        }
+        table
+    }
+
+    /// The process that was asked has a star.
+    fn fleet_rows(&self, processes: &[Process]) -> Vec<[String; 8]> {
+        let titles = ["PROCESS", "STATE", "ROLES", "VERSION", "ADDRESS", "HOST/PID", "LAG", "LEASES"];
+        let mut rows = vec![titles.map(str::to_owned)];
+        for process in processes {
+            let star = if process.id == self.health.process { " *" } else { "" };
+            let state = match &process.detail {
+                Some(detail) if process.state == "ready" => format!("ready ({detail})"),
+                _ if process.state == "gone" => format!("gone (seen {})", process.seen_at),
+                _ => process.state.clone(),
+            };
             rows.push([
-                "(streams are shown with a key: --key or ANGARIUM_KEY)".into(),
-                String::new(),
-                String::new(),
-                String::new(),
+                format!("{}{star}", process.id),
+                state,
+                process.roles.join(","),
+                process.version.clone(),
+                process.address.clone(),
+                format!("{}/{}", process.host, process.pid),
+                format!("{} ms", process.lag_ms),
+                process.leases.join(", "),
             ]);
         }
-        let word = if self.health.ready { "ready" } else { "not ready" };
-        format!("{} is {word}\n\n{}", self.url, aligned(&rows))
+        rows
     }
 }
 
@@ -86,21 +130,12 @@ fn size(bytes: u64) -> String {
 }
 
 /// Columns two spaces apart, no space at the end of a line.
-fn aligned(rows: &[[String; 4]]) -> String {
-    let widths =
-        [0, 1, 2].map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
     let lines = rows.iter().map(|row| {
-        let line = format!(
-            "{:a$}  {:b$}  {:c$}  {}",
-            row[0],
-            row[1],
-            row[2],
-            row[3],
-            a = widths[0],
-            b = widths[1],
-            c = widths[2]
-        );
-        line.trim_end().to_owned()
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -119,11 +154,42 @@ mod tests {
             url: "http://127.0.0.1:8080".into(),
             health: serde_json::from_str(health).unwrap(),
             streams: Some(vec![serde_json::from_str(stream).unwrap()]),
+            processes: None,
         };
         assert_eq!(
             status.table(),
             "http://127.0.0.1:8080 is ready\n\nPART     STATUS\ndb       ok\njournal  ok\n\n\
              STREAM   RECORDS  BYTES     LAG OF GROUPS\nevents   10000    2.00 KiB  cli 3, mail 0"
+        );
+    }
+
+    #[test]
+    fn the_table_shows_the_fleet_below() {
+        let health = r#"{"ready":true,"status":"ready","process":"proc_1","version":"1.0.0","roles":["live"],
+            "parts":{"feed":{"status":"degraded","engine":"redis","detail":"local only"}}}"#;
+        let process = |id: &str, state: &str, leases: &str| -> Process {
+            let text = format!(
+                r#"{{"id":"{id}","host":"h","pid":7,"roles":["live"],"version":"1.0.0","address":"0.0.0.0:80",
+                "started_at":"s","seen_at":"t","state":"{state}","lag_ms":3,"leases":[{leases}]}}"#
+            );
+            serde_json::from_str(&text).unwrap()
+        };
+        let status = Status {
+            url: "http://h".into(),
+            health: serde_json::from_str(health).unwrap(),
+            streams: None,
+            processes: Some(vec![
+                process("proc_1", "ready", "\"maintenance\""),
+                process("proc_2", "gone", ""),
+            ]),
+        };
+        assert_eq!(
+            status.table(),
+            "http://h is ready\n\nPART  STATUS\nfeed  degraded  local only\n\n\
+             (streams are shown by a process with the role api)\n\n\
+             PROCESS   STATE          ROLES  VERSION  ADDRESS     HOST/PID  LAG   LEASES\n\
+             proc_1 *  ready          live   1.0.0    0.0.0.0:80  h/7       3 ms  maintenance\n\
+             proc_2    gone (seen t)  live   1.0.0    0.0.0.0:80  h/7       3 ms"
         );
     }
 }

@@ -4,8 +4,11 @@ use super::{Config, INVALID_CONFIG};
 use angarium_base::{Error, Result, Secret};
 use angarium_blobs::S3Access;
 use angarium_db::postgres;
+use angarium_journal::{Ack, RemoteOptions};
+use angarium_kafka::Template;
 use angarium_kit::fleet::Role;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a secret is shown as.
 const HIDDEN: &str = "***";
@@ -46,10 +49,40 @@ impl Default for S3 {
     }
 }
 
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// How topics are named that we make: text with `{app}` and `{stream}`.
+    pub topic: String,
+    /// Replicas of a topic that we make; -1 for the broker's default.
+    pub replication: i32,
+    /// When an event is answered: `local`, durable in this node's spool; `replicated`, acknowledged by Kafka.
+    pub ack: String,
+    /// Bytes that the spool may hold while Kafka is away; beyond them events are refused.
+    pub spool_bytes: u64,
+    /// Config of the topics that we make, such as `min.insync.replicas`.
+    pub topic_config: BTreeMap<String, String>,
+    /// Properties for librdkafka, such as `security.protocol`, `sasl.mechanisms`, `sasl.username`, `sasl.password`.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Kafka {
+            topic: "angarium.{app}.{stream}".into(),
+            replication: -1,
+            ack: "local".into(),
+            spool_bytes: 8 << 30,
+            topic_config: BTreeMap::new(),
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
 /// Where state lies.
 pub enum Store {
     Folder,
-    Postgres(postgres::Options),
+    Postgres(Box<postgres::Options>),
 }
 
 impl Config {
@@ -58,12 +91,40 @@ impl Config {
             "sqlite" if self.db == "sqlite" => Ok(Store::Folder),
             "postgres" | "postgresql" => {
                 let options = postgres::Options::parse(&self.db)?;
-                Ok(Store::Postgres(options.with_connections(self.postgres.writers, self.postgres.readers)))
+                let options = options.with_connections(self.postgres.writers, self.postgres.readers);
+                Ok(Store::Postgres(Box::new(options)))
             }
             _ => Err(invalid(
                 "db is `sqlite` (in the data directory) or postgres://user:password@host:5432/database",
             )),
         }
+    }
+
+    /// Streams in Kafka; `None` where they are in the store.
+    pub fn kafka_streams(&self) -> Result<Option<RemoteOptions>> {
+        if self.journal == "store" {
+            return Ok(None);
+        }
+        if !self.journal.starts_with("kafka://") {
+            return Err(invalid("journal is `store` or kafka://broker1:9092,broker2:9092"));
+        }
+        let of_url = angarium_kafka::Options::from_url(&self.journal)?;
+        let ack = match self.kafka.ack.as_str() {
+            "local" => Ack::Local,
+            "replicated" => Ack::Replicated,
+            _ => return Err(invalid("kafka.ack is local or replicated")),
+        };
+        if self.kafka.spool_bytes < 1 << 20 {
+            return Err(invalid("kafka.spool_bytes is at least 1048576"));
+        }
+        let kafka = angarium_kafka::Options {
+            topic: Template::parse(&self.kafka.topic).map_err(|e| invalid(format!("kafka.topic: {}", e.message())))?,
+            replication: self.kafka.replication,
+            topic_config: of_url.topic_config.clone().into_iter().chain(self.kafka.topic_config.clone()).collect(),
+            properties: self.kafka.properties.clone(),
+            ..of_url
+        };
+        Ok(Some(RemoteOptions { kafka, ack, spool_bytes: self.kafka.spool_bytes }))
     }
 
     /// Live fan-out; `auto` is PostgreSQL's notifications where state is in PostgreSQL, else this process alone.
@@ -112,6 +173,7 @@ impl Config {
 
     pub(super) fn check_engines(&self) -> Result<()> {
         self.store()?;
+        self.kafka_streams()?;
         self.feed_target()?;
         self.blobs_target().map_err(|error| invalid(format!("blobs: {}", error.message())))?;
         self.roles()?;
@@ -126,6 +188,11 @@ impl Config {
         }
         if !shown.s3.secret_access_key.is_empty() {
             shown.s3.secret_access_key = HIDDEN.into();
+        }
+        for (name, value) in &mut shown.kafka.properties {
+            if ["password", "secret", "key", "config"].iter().any(|word| name.contains(word)) {
+                *value = HIDDEN.into();
+            }
         }
         shown
     }
@@ -169,6 +236,9 @@ mod tests {
         for (change, named) in [
             ((|c| c.db = "mysql://h/d".into()) as fn(&mut Config), "db"),
             (|c| c.feed = "nats://h".into(), "feed"),
+            (|c| c.journal = "rabbit://h".into(), "journal"),
+            (|c| (c.journal, c.kafka.ack) = ("kafka://h:9092".into(), "never".into()), "kafka.ack"),
+            (|c| (c.journal, c.kafka.topic) = ("kafka://h:9092".into(), "one".into()), "kafka.topic"),
             (|c| c.blobs = "s3://bucket".into(), "blobs"),
             (|c| c.roles = "api,cook".into(), "cook"),
             (|c| c.roles = " ".into(), "roles"),

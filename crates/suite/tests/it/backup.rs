@@ -1,12 +1,19 @@
 //! A backup of a running server is one moment of it, whole; what is damaged or in the way is refused with a sentence.
 
 use crate::writers::{Writers, new_event, records_are_all};
-use angarium_suite::{Oracle, Ran, Setup, World, angarium, eventually, run};
+use angarium_suite::{Oracle, Ran, Setup, World, angarium, embedded_only, eventually, run};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// PostgreSQL has tools of its own for this.
+const WHY: &str = "a backup is a copy of the embedded engine's file";
+
+async fn embedded() -> World {
+    World::start_as(embedded_only(WHY)).await
+}
 
 /// Runs `angarium backup` or `angarium restore`.
 async fn copy(command: &str, file: &Path, data_dir: &Path, more: &[&str]) -> Ran {
@@ -26,7 +33,7 @@ async fn back_up(world: &World) -> PathBuf {
 /// A server on a data directory that was restored from a backup of `world`.
 async fn start_on(data_dir: &Path, world: &World) -> World {
     let (data_dir, keys) = (Some(data_dir.to_owned()), Some(world.keys()));
-    World::start_as(Setup { data_dir, keys, ..Setup::default() }).await
+    World::start_as(Setup { data_dir, keys, ..embedded_only(WHY) }).await
 }
 
 async fn send(world: &World, event: &Value) -> Value {
@@ -37,9 +44,9 @@ async fn send(world: &World, event: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_while_events_flow_is_one_moment_of_the_stream() {
-    let world = World::start().await;
+    let world = embedded().await;
     let oracle = Arc::new(Oracle::default());
-    let writers = Writers::start(&world, &oracle);
+    let writers = Writers::start(&world.caller(), &oracle);
     let acknowledged = async |more: usize| {
         let wanted = oracle.count_acknowledged() + more;
         eventually("events flow", async || (oracle.count_acknowledged() >= wanted).then_some(())).await;
@@ -75,7 +82,7 @@ async fn a_backup_while_events_flow_is_one_moment_of_the_stream() {
 
 #[tokio::test]
 async fn a_damaged_backup_is_refused_and_touches_nothing() {
-    let world = World::start().await;
+    let world = embedded().await;
     for _ in 0..200 {
         send(&world, &new_event()).await;
     }
@@ -113,7 +120,7 @@ async fn a_damaged_backup_is_refused_and_touches_nothing() {
 
 #[tokio::test]
 async fn nothing_that_is_there_is_overwritten() {
-    let mut world = World::start().await;
+    let mut world = embedded().await;
     send(&world, &new_event()).await;
     let file = back_up(&world).await;
     let again = copy("backup", &file, world.data_dir(), &[]).await;
@@ -145,7 +152,7 @@ async fn nothing_that_is_there_is_overwritten() {
 
 #[tokio::test]
 async fn a_backup_of_nothing_is_refused() {
-    let world = World::start().await;
+    let world = embedded().await;
     let nowhere = world.temp_dir().join("nowhere");
     let ran = copy("backup", &world.temp_dir().join("backup.db"), &nowhere, &[]).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");

@@ -63,7 +63,7 @@ async fn nothing_is_accepted_while_the_disk_fails(fault: Fault) {
 async fn a_disk_that_fails_now_and_then_under_load_loses_nothing() {
     let Some(mut disk) = Disk::start().await else { return };
     let oracle = Arc::new(Oracle::default());
-    let writers = Writers::start(&disk.world, &oracle);
+    let writers = Writers::start(&disk.world.caller(), &oracle);
     for fault in [Fault::Sync, Fault::Space, Fault::Sync, Fault::Space] {
         let (acknowledged, refused) = (oracle.count_acknowledged(), writers.refused());
         eventually("writes are acknowledged", async || {

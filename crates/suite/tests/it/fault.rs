@@ -1,7 +1,7 @@
 //! A disk that fails or drags: real for the server, because a small library (`fault.c`), preloaded into it, makes
 //! its system calls fail or wait.
 
-use angarium_suite::{Setup, World, skip};
+use angarium_suite::{Setup, World, embedded_only, skip};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -43,7 +43,8 @@ impl Disk {
         if write_us > 0 {
             environment.push(("FAULT_SLOW".into(), write_us.to_string()));
         }
-        let setup = Setup { data_dir: Some(temp.path().join("data")), environment, ..Setup::default() };
+        let data_dir = Some(temp.path().join("data"));
+        let setup = Setup { data_dir, environment, ..embedded_only("the disk is the data directory's") };
         Some(Disk { world: World::start_as(setup).await, temp })
     }
 

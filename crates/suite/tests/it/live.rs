@@ -1,6 +1,6 @@
 //! The live feed: honest about what it drops, and resumed without a seam.
 
-mod feed;
+pub mod feed;
 
 use angarium_suite::{World, caller::read, eventually};
 use feed::{Feed, WAYS, Way};

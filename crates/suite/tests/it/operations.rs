@@ -1,7 +1,7 @@
 //! What an operator does: start, configure, watch, stop. It works as the manual says, and says in words what does not.
 
 use crate::wire::Wire;
-use angarium_suite::{Ran, Setup, World, angarium, eventually, run};
+use angarium_suite::{Ran, Setup, World, angarium, embedded_only, eventually, run};
 use serde_json::{Value, json};
 use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path};
 
@@ -100,7 +100,7 @@ async fn whoever_only_watches_does_not_hold_up_a_stop() {
 
 #[tokio::test]
 async fn a_second_server_on_a_data_directory_is_refused() {
-    let world = World::start().await;
+    let world = World::start_as(embedded_only("on PostgreSQL several processes are welcome")).await;
     let ran = serve(world.data_dir(), &[]).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("another process has the data directory"), "{ran:?}");
@@ -199,14 +199,22 @@ async fn keys_are_shown_once_and_kept_for_the_owner_alone() {
     assert_eq!(*world.ready(), json!({"url": world.url()}));
     assert_eq!(world.get("").await.status, 200, "the key is good after a restart");
     let mut stored = Vec::new();
-    for entry in std::fs::read_dir(world.data_dir()).expect("it can be read").flatten() {
-        if entry.path() != file {
-            stored.extend(std::fs::read(entry.path()).expect("it can be read"));
-        }
-    }
+    read_all_but(&file, world.data_dir(), &mut stored);
     for key in [world.secret_key(), world.write_key()] {
         let is_there = stored.windows(key.len()).any(|bytes| bytes == key.as_bytes());
         assert!(!is_there, "the store has only a hash of a key");
+    }
+}
+
+/// Every byte below a folder, but those of one file.
+fn read_all_but(file: &Path, folder: &Path, bytes: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(folder).expect("it can be read").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            read_all_but(file, &path, bytes);
+        } else if path != file {
+            bytes.extend(std::fs::read(path).expect("it can be read"));
+        }
     }
 }
 
@@ -291,7 +299,7 @@ async fn the_counters_move_with_what_happens() {
 
 #[tokio::test]
 async fn a_doctor_finds_what_is_wrong_and_says_so_by_its_exit_code() {
-    let world = World::start().await;
+    let world = World::start_as(embedded_only("the doctor looks at a data directory")).await;
     let examine = async |arguments: &[&str]| {
         let ran = world.run(&[&["doctor", "--json"], arguments].concat()).await;
         let said: Value =

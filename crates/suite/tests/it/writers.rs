@@ -1,6 +1,6 @@
 //! Load with an account: writers of every kind that note what they send and what is acknowledged.
 
-use angarium_suite::{Caller, GUARD, Oracle, World, oracle::KEY};
+use angarium_suite::{Caller, GUARD, Oracle, World, note, oracle::KEY};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -22,6 +22,7 @@ struct Signals {
     stop: AtomicBool,
     pause: AtomicBool,
     refused: AtomicUsize,
+    broken: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -29,12 +30,27 @@ struct Writer {
     caller: Caller,
     oracle: Arc<Oracle>,
     signals: Arc<Signals>,
+    /// Pause between the beginnings of two requests.
+    every: Duration,
 }
 
 impl Writers {
-    pub fn start(world: &World, oracle: &Arc<Oracle>) -> Writers {
+    /// As fast as they are answered.
+    pub fn start(caller: &Caller, oracle: &Arc<Oracle>) -> Writers {
+        Writers::at_pace(caller, oracle, Duration::ZERO)
+    }
+
+    /// So many events a second, if they are taken as fast.
+    pub fn steady(caller: &Caller, oracle: &Arc<Oracle>, events_per_s: u32) -> Writers {
+        // Each writer sends so many events at a time, as a rule.
+        let each = 3 * 20 + 3 + 1;
+        Writers::at_pace(caller, oracle, Duration::from_secs(each) / events_per_s)
+    }
+
+    fn at_pace(caller: &Caller, oracle: &Arc<Oracle>, every: Duration) -> Writers {
         let signals = Arc::new(Signals::default());
-        let writer = Writer { caller: world.caller(), oracle: oracle.clone(), signals: signals.clone() };
+        let writer =
+            Writer { caller: caller.clone(), oracle: oracle.clone(), signals: signals.clone(), every };
         let mut tasks = JoinSet::new();
         for _ in 0..3 {
             tasks.spawn(writer.clone().post(1..40));
@@ -47,6 +63,11 @@ impl Writers {
     /// Requests that were answered with a refusal.
     pub fn refused(&self) -> usize {
         self.signals.refused.load(Relaxed)
+    }
+
+    /// Requests that got no answer, though a server took the connection.
+    pub fn broken(&self) -> usize {
+        self.signals.broken.load(Relaxed)
     }
 
     /// Holds back new requests, or lets them go again.
@@ -74,7 +95,9 @@ impl Writer {
 
     /// Posts events with ids of their own. What gets no yes is sent again with the same ids, or given up.
     async fn post(self, sizes: std::ops::Range<usize>) {
+        let mut pace = Pace::new(self.every);
         while self.goes_on().await {
+            pace.next().await;
             let events: Vec<Value> = (0..fastrand::usize(sizes.clone())).map(|_| new_event()).collect();
             for event in &events {
                 self.oracle.sent("load", &event["params"]);
@@ -93,8 +116,12 @@ impl Writer {
     }
 
     async fn try_post(&self, events: &[Value], content_type: &str, body: &str) -> bool {
-        let Ok(answer) = self.caller.try_post("/events", content_type, body.to_owned()).await else {
-            return false;
+        let answer = match self.caller.try_post("/events", content_type, body.to_owned()).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.note_lost(&error);
+                return false;
+            }
         };
         if answer.status == 503 {
             assert!(!answer.header("retry-after").is_empty(), "503 without Retry-After: {}", answer.text());
@@ -114,7 +141,9 @@ impl Writer {
 
     /// Tracking calls have no id, so each is sent once.
     async fn track(self) {
+        let mut pace = Pace::new(self.every);
         while self.goes_on().await {
+            pace.next().await;
             let params = json!({KEY: format!("t{:016x}", fastrand::u64(..)), "n": "1", "of": "a b"});
             self.oracle.sent("call", &params);
             let path = format!("/t/call?{KEY}={}&n=1&of=a%20b", params[KEY].as_str().unwrap_or_default());
@@ -125,8 +154,33 @@ impl Writer {
                     self.signals.refused.fetch_add(1, Relaxed);
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => {
+                    self.note_lost(&error);
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
             }
+        }
+    }
+
+    fn note_lost(&self, error: &reqwest::Error) {
+        if !error.is_connect() {
+            note(&format!("a request got no answer: {error:?}"));
+            self.signals.broken.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// When to send next; who is late makes up for it.
+struct Pace(Option<tokio::time::Interval>);
+
+impl Pace {
+    fn new(every: Duration) -> Pace {
+        Pace((!every.is_zero()).then(|| tokio::time::interval(every)))
+    }
+
+    async fn next(&mut self) {
+        if let Some(interval) = &mut self.0 {
+            interval.tick().await;
         }
     }
 }

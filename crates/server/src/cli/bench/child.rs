@@ -5,7 +5,7 @@ use super::{During, Failure, Result, load::Connection, payload::Caller};
 use serde_json::Value;
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -21,6 +21,20 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Child {
     process: Owned,
     pub address: SocketAddr,
+}
+
+/// What a server is started with beside its defaults: names and values of its environment.
+pub type Settings = Vec<(&'static str, String)>;
+
+/// One file, nothing else installed, whatever this process was told.
+pub fn embedded() -> Settings {
+    let of = |name, value: &str| (name, value.to_owned());
+    vec![
+        of("ANGARIUM_DB", "sqlite"),
+        of("ANGARIUM_JOURNAL", "store"),
+        of("ANGARIUM_FEED", "auto"),
+        of("ANGARIUM_BLOBS", ""),
+    ]
 }
 
 struct Owned(std::process::Child);
@@ -54,6 +68,18 @@ impl Child {
         let address = ready["url"].as_str().and_then(|url| url.strip_prefix("http://")?.parse().ok());
         let address = address.ok_or("the child did not say where it listens").during(phase)?;
         Ok((Child { process, address }, ready))
+    }
+
+    /// Runs another program to its end, and returns what it printed.
+    pub async fn output(mut command: Command, within: Duration, phase: &str) -> Result<String> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = Owned(command.spawn().during(phase)?);
+        let stdout = process.0.stdout.take().ok_or_else(|| Failure::new("the child has no output"))?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let (mut stdout, mut text) = (stdout, String::new());
+            stdout.read_to_string(&mut text).map(|_| text)
+        });
+        tokio::time::timeout(within, reading).await.during(phase)?.during(phase)?.during(phase)
     }
 
     fn pid(&self) -> u32 {
@@ -131,12 +157,18 @@ pub struct Server {
     pub secret_key: String,
     pub write_key: String,
     pub data_dir: PathBuf,
+    settings: Settings,
 }
 
 impl Server {
-    /// The first start in a data directory.
+    /// The first start in a data directory, embedded.
     pub async fn start(data_dir: &Path, phase: &str) -> Result<Server> {
-        let (child, ready) = serve(data_dir, phase).await?;
+        Server::start_with(data_dir, embedded(), phase).await
+    }
+
+    /// The first start on a store that nobody has used.
+    pub async fn start_with(data_dir: &Path, settings: Settings, phase: &str) -> Result<Server> {
+        let (child, ready) = serve(data_dir, &settings, phase).await?;
         let text = |name: &str| {
             let text = ready[name].as_str().map(str::to_owned);
             text.ok_or_else(|| format!("the server did not say its {name}")).during(phase)
@@ -147,16 +179,40 @@ impl Server {
             write_key: text("write_key")?,
             data_dir: data_dir.to_owned(),
             child,
+            settings,
+        })
+    }
+
+    /// Another process on the same store, with the same keys.
+    pub async fn join(&self, data_dir: &Path, settings: Settings, phase: &str) -> Result<Server> {
+        let (child, _) = serve(data_dir, &settings, phase).await?;
+        Ok(Server {
+            child,
+            app: self.app.clone(),
+            secret_key: self.secret_key.clone(),
+            write_key: self.write_key.clone(),
+            data_dir: data_dir.to_owned(),
+            settings,
         })
     }
 
     /// Ends it as a crash does, and starts it again; returns how long the start took.
     pub async fn kill_and_restart(self, phase: &str) -> Result<(Server, Duration)> {
-        let Server { child, app, secret_key, write_key, data_dir } = self;
+        let settings = self.settings.clone();
+        self.kill_and_restart_with(settings, phase).await
+    }
+
+    /// The same, with other settings.
+    pub async fn kill_and_restart_with(
+        self,
+        settings: Settings,
+        phase: &str,
+    ) -> Result<(Server, Duration)> {
+        let Server { child, app, secret_key, write_key, data_dir, .. } = self;
         drop(child);
         let before = Instant::now();
-        let (child, _) = serve(&data_dir, phase).await?;
-        Ok((Server { child, app, secret_key, write_key, data_dir }, before.elapsed()))
+        let (child, _) = serve(&data_dir, &settings, phase).await?;
+        Ok((Server { child, app, secret_key, write_key, data_dir, settings }, before.elapsed()))
     }
 
     pub async fn stop(self, phase: &str) -> Result {
@@ -195,10 +251,11 @@ impl Server {
     }
 }
 
-async fn serve(data_dir: &Path, phase: &str) -> Result<(Child, Value)> {
+async fn serve(data_dir: &Path, settings: &Settings, phase: &str) -> Result<(Child, Value)> {
     let log = data_dir.with_extension("log");
     let mut command = Child::command(phase)?;
     command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    command.envs(settings.iter().map(|(name, value)| (name, value)));
     command.stderr(File::create(&log).during(phase)?);
     Child::spawn(command, phase).await.map_err(|failure| {
         let said = fs::read_to_string(&log).unwrap_or_default();

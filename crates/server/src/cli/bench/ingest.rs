@@ -66,22 +66,21 @@ async fn compare(
     }
     scenario.add("yardstick", bare.figures());
     scenario.add("durable", durable.figures());
-    let ratios: Vec<f64> = durable.rates.iter().zip(&bare.rates).map(|(d, b)| d / b).collect();
-    let by = |pick: fn(f64, f64) -> f64| ratios.iter().copied().reduce(pick).unwrap_or(f64::NAN);
-    scenario.add("ratio", vec![("median", median(&ratios)), ("least", by(f64::min)), ("most", by(f64::max))]);
+    scenario.add("ratio", durable.ratio_to(&bare));
     scenario.add("writer", writer_figures(&durable.spent));
     Ok(scenario)
 }
 
-async fn beside(
-    yardstick: &Child,
+/// A closed loop against a process of which only the time it spends is known.
+pub async fn beside(
+    child: &Child,
     scripts: Vec<Script>,
     until: Until,
     phase: &str,
 ) -> Result<(Round, Spent)> {
-    let before = Moment::now(yardstick, Writer::default(), phase)?;
-    let round = closed_loop(yardstick.address, scripts, until, 202, phase).await?;
-    Ok((round, before.until(&Moment::now(yardstick, Writer::default(), phase)?)))
+    let before = Moment::now(child, Writer::default(), phase)?;
+    let round = closed_loop(child.address, scripts, until, 202, phase).await?;
+    Ok((round, before.until(&Moment::now(child, Writer::default(), phase)?)))
 }
 
 /// A closed loop against the server, and what it cost.
@@ -126,8 +125,8 @@ pub async fn batches(bench: &Bench, server: &Server) -> Result<Scenario> {
 
 /// The rounds of one subject: medians of each round's figures, sums of what they cost.
 #[derive(Default)]
-struct Subject {
-    rates: Vec<f64>,
+pub struct Subject {
+    pub rates: Vec<f64>,
     p50_us: Vec<f64>,
     p99_us: Vec<f64>,
     requests: u64,
@@ -135,7 +134,7 @@ struct Subject {
 }
 
 impl Subject {
-    fn add(&mut self, (round, spent): (Round, Spent)) {
+    pub fn add(&mut self, (round, spent): (Round, Spent)) {
         self.rates.push(round.rate());
         self.p50_us.push(round.percentile(50));
         self.p99_us.push(round.percentile(99));
@@ -143,7 +142,14 @@ impl Subject {
         self.spent.add(spent);
     }
 
-    fn figures(&self) -> Figures {
+    /// Round by round: what went on beside hurts both rounds of a pair alike.
+    pub fn ratio_to(&self, other: &Subject) -> Figures {
+        let ratios: Vec<f64> = self.rates.iter().zip(&other.rates).map(|(own, other)| own / other).collect();
+        let by = |pick: fn(f64, f64) -> f64| ratios.iter().copied().reduce(pick).unwrap_or(f64::NAN);
+        vec![("median", median(&ratios)), ("least", by(f64::min)), ("most", by(f64::max))]
+    }
+
+    pub fn figures(&self) -> Figures {
         let mut figures = vec![
             ("requests_per_s", median(&self.rates)),
             ("p50_us", median(&self.p50_us)),
@@ -155,7 +161,7 @@ impl Subject {
         figures
     }
 
-    fn batch_figures(&self) -> Figures {
+    pub fn batch_figures(&self) -> Figures {
         let events = median(&self.rates) * BATCH as f64;
         let sent = (self.requests * BATCH as u64) as f64;
         let mut figures = vec![

@@ -26,40 +26,22 @@ const RATE: u64 = 1_000;
 const SENDERS: u64 = 32;
 const MARK: &[u8] = b"\"bench_number\":";
 /// The last frame may come so much later than the last answer.
-const STRAGGLERS: Duration = Duration::from_secs(10);
+pub const STRAGGLERS: Duration = Duration::from_secs(10);
 
 /// When each event was sent, in microseconds since the start.
-struct Sent {
+pub struct Sent {
     started: Instant,
+    per_s: u64,
     at_us: Vec<AtomicU64>,
 }
 
 impl Sent {
-    fn now_us(&self) -> u64 {
-        self.started.elapsed().as_micros() as u64
-    }
-}
-
-pub async fn measure(bench: &Bench, server: &Server) -> Result<Scenario> {
-    let phase = "live";
-    note(phase);
-    let events = RATE * bench.round.as_secs() * bench.rounds;
-    let feed = open_feed(server).await.during(phase)?;
-    let at_us = (0..events).map(|_| AtomicU64::new(0)).collect();
-    let sent = Arc::new(Sent { started: Instant::now(), at_us });
+    /// So many events, to be sent from now on at so many a second.
+    pub fn new(events: u64, per_s: u64) -> Arc<Sent> {
+        let sent = Sent::new(events, RATE);
     let mut reading = JoinSet::new();
     reading.spawn(read_frames(feed, sent.clone()));
-    let mut sending = JoinSet::new();
-    for sender in 0..SENDERS {
-        let connection = Connection::open(server.child.address).await.during(phase)?;
-        let requests =
-            (sender..events).step_by(SENDERS as usize).map(|number| (number, request(server, number)));
-        sending.spawn(send(connection, requests.collect(), sent.clone()));
-    }
-    let mut answers = Vec::new();
-    while let Some(done) = sending.join_next().await {
-        answers.extend(done.during(phase)?.during(phase)?);
-    }
+    let mut answers = send_all(server, &sent, phase).await?;
     let elapsed = sent.started.elapsed();
     let frames =
         timeout(STRAGGLERS, reading.join_next()).await.map_err(|_| "not every frame came").during(phase)?;
@@ -79,6 +61,22 @@ pub async fn measure(bench: &Bench, server: &Server) -> Result<Scenario> {
     Ok(scenario)
 }
 
+/// Sends all events at their rate; returns how long each answer took.
+pub async fn send_all(server: &Server, sent: &Arc<Sent>, phase: &str) -> Result<Vec<u32>> {
+    let mut sending = JoinSet::new();
+    for sender in 0..SENDERS {
+        let connection = Connection::open(server.child.address).await.during(phase)?;
+        let numbers = (sender..sent.events() as u64).step_by(SENDERS as usize);
+        let requests = numbers.map(|number| (number, request(server, number))).collect();
+        sending.spawn(send(connection, requests, sent.clone()));
+    }
+    let mut answers = Vec::new();
+    while let Some(done) = sending.join_next().await {
+        answers.extend(done.during(phase)?.during(phase)?);
+    }
+    Ok(answers)
+}
+
 fn request(server: &Server, number: u64) -> Vec<u8> {
     let filler = "x".repeat(200);
     let mark = String::from_utf8_lossy(MARK);
@@ -96,7 +94,7 @@ async fn send(
 ) -> io::Result<Vec<u32>> {
     let mut delays = Vec::with_capacity(requests.len());
     for (number, request) in requests {
-        let due = sent.started + Duration::from_micros(number * 1_000_000 / RATE);
+        let due = sent.started + Duration::from_micros(number * 1_000_000 / sent.per_s);
         tokio::time::sleep_until(due.into()).await;
         let before = sent.now_us();
         sent.at_us[number as usize].store(before, Relaxed);
@@ -106,15 +104,30 @@ async fn send(
     Ok(delays)
 }
 
-/// Opens the feed and waits until it has begun.
+/// Opens the feed as SSE and waits until it has begun.
 async fn open_feed(server: &Server) -> io::Result<TcpStream> {
+    begin(server, "accept: text/event-stream\r\n", b"retry:").await
+}
+
+/// Opens the feed as a WebSocket. Its frames come whole and unmasked (RFC 6455, 5.1), so marks are found in them as they
+/// are; nothing has to be said on it for as long as a measurement takes.
+pub async fn open_socket(server: &Server) -> io::Result<TcpStream> {
+    let headers = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    begin(server, headers, b"HTTP/1.1 101").await
+}
+
+async fn begin(server: &Server, headers: &str, sign: &[u8]) -> io::Result<TcpStream> {
     let mut socket = TcpStream::connect(server.child.address).await?;
-    let request = server.owner().request("GET", "live?streams=events", "accept: text/event-stream\r\n", "");
+    let request = server.owner().request("GET", "live?streams=events", headers, "");
     socket.write_all(&request).await?;
     let mut begun = Vec::new();
-    while !begun.windows(6).any(|window| window == b"retry:") {
+    while !begun.windows(sign.len()).any(|window| window == sign) {
         let read = timeout(STRAGGLERS, socket.read_buf(&mut begun)).await;
-        if read.map_err(|_| io::Error::other("the feed does not begin"))?? == 0 {
+        let not_begun = |_| {
+            io::Error::other(format!("the feed does not begin: {}", String::from_utf8_lossy(&begun)))
+        };
+        if read.map_err(not_begun)?? == 0 {
             return Err(io::Error::other(format!("the feed ended: {}", String::from_utf8_lossy(&begun))));
         }
     }
@@ -122,17 +135,13 @@ async fn open_feed(server: &Server) -> io::Result<TcpStream> {
 }
 
 /// Reads until every event has come; returns each one's delay.
-async fn read_frames(mut feed: TcpStream, sent: Arc<Sent>) -> io::Result<Vec<u32>> {
-    let (mut delays, mut buffer) = (Vec::with_capacity(sent.at_us.len()), Vec::with_capacity(1 << 16));
-    while delays.len() < sent.at_us.len() {
+pub async fn read_frames(mut feed: TcpStream, sent: Arc<Sent>) -> io::Result<Vec<u32>> {
+    let (mut delays, mut buffer) = (Vec::with_capacity(sent.events()), Vec::with_capacity(1 << 16));
+    while delays.len() < sent.events() {
         if feed.read_buf(&mut buffer).await? == 0 {
             return Err(io::Error::other("the feed ended"));
         }
-        let now = sent.now_us();
-        let used = take_marks(&buffer, |number| {
-            let Some(at) = sent.at_us.get(number as usize) else { return };
-            delays.push((now - at.load(Relaxed)) as u32);
-        });
+        let used = sent.delays_of(&buffer, |delay| delays.push(delay));
         buffer.drain(..used);
     }
     Ok(delays)

@@ -12,11 +12,13 @@
 //! | [`reading`] | a stream from its start, by HTTP and through the library |
 //! | [`live`] | from a POST to its frame in the feed |
 //! | [`big`] | what a full stream costs: pages, polls, memory, restart after kill -9 |
+//! | [`fleet`] | embedded and distributed side by side: ingestion, spool to Kafka, delays between processes |
 //! | [`report`] | figures as tables and as one JSON object |
 
 mod big;
 mod child;
 mod disk;
+mod fleet;
 mod ingest;
 mod live;
 mod load;
@@ -46,7 +48,7 @@ pub struct BenchArgs {
     /// Rounds of each measurement; medians are reported
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
     rounds: u64,
-    /// Only these [default: all but big]
+    /// Only these [default: all but big and fleet]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<Part>,
     /// How much the part `big` keeps, in bytes of events: 500MiB, 1GiB
@@ -55,6 +57,13 @@ pub struct BenchArgs {
     /// Where to make the temporary data directory; its disk is what is measured [default: here]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// The configuration file of the part `fleet`, which needs PostgreSQL and Kafka
+    #[arg(long, value_name = "FILE", env = "ANGARIUM_CONFIG")]
+    config: Option<PathBuf>,
+    /// Jars of Kafka's own tools (Maven: org.apache.kafka:kafka-tools), as `java -cp` takes them: the part `fleet`
+    /// measures Kafka's limit with them
+    #[arg(long, value_name = "JARS")]
+    kafka_classpath: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -82,6 +91,8 @@ enum Part {
     Read,
     /// A full stream, see --keep-bytes
     Big,
+    /// Embedded and distributed side by side, on the PostgreSQL and the Kafka of the configuration; at most four minutes
+    Fleet,
 }
 
 /// What all parts share.
@@ -113,7 +124,7 @@ async fn measure(args: BenchArgs) -> Result {
         keep_bytes: args.keep_bytes,
         home,
     };
-    let wanted = |part| if args.only.is_empty() { part != Part::Big } else { args.only.contains(&part) };
+    let wanted = |part| if args.only.is_empty() { ![Part::Big, Part::Fleet].contains(&part) } else { args.only.contains(&part) };
     let mut report = Report::new(disk::machine(&bench.home.0), args.seconds, args.rounds, args.json);
     report.begin()?;
     if wanted(Part::Disk) {
@@ -127,6 +138,10 @@ async fn measure(args: BenchArgs) -> Result {
     }
     if wanted(Part::Big) {
         report.add(Box::pin(big::measure(&bench)).await?)?;
+    }
+    if wanted(Part::Fleet) {
+        let jars = args.kafka_classpath.as_deref();
+        Box::pin(fleet::measure(&bench, args.config.as_deref(), jars, &mut report)).await?;
     }
     report.end()
 }

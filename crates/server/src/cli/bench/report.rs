@@ -47,7 +47,8 @@ impl Report {
         }
         let Machine { cores, cpu, kernel, place } = &self.machine;
         let rounds = format!("{} rounds of {} s, medians", self.rounds, self.seconds);
-        Ok(say(&format!("{cores} cores of {cpu}, Linux {kernel}, data in {place}\n{rounds}"))?)
+        let command = command();
+        Ok(say(&format!("{command}\n{cores} cores of {cpu}, Linux {kernel}, data in {place}\n{rounds}"))?)
     }
 
     /// Takes in what a part measured, and shows it.
@@ -70,6 +71,7 @@ impl Report {
         }
         let whole = json!({
             "version": env!("CARGO_PKG_VERSION"),
+            "command": command(),
             "machine": self.machine,
             "seconds": self.seconds,
             "rounds": self.rounds,
@@ -77,6 +79,10 @@ impl Report {
         });
         Ok(say(&whole.to_string())?)
     }
+}
+
+fn command() -> String {
+    std::iter::once("angarium".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ")
 }
 
 /// The title, then lines; a new header wherever the figures are others than those of the line before.

@@ -289,6 +289,13 @@ fn unknown_places(world: &World) -> Vec<Row> {
         ("an unknown stream", Wire::get(world, "/streams/evnts/records"), not_found()),
         ("a stream with NUL", Wire::get(world, "/streams/%00/records"), not_found()),
         ("a stream that is not UTF-8", Wire::get(world, "/streams/%ff/records"), not_found()),
+        ("a feed of a stream with NUL", Wire::get(world, "/live?streams=%00"), not_found()),
+        ("a group with NUL", Wire::get(world, "/streams/events/groups/%00"), not_found()),
+        (
+            "deleting a group with NUL",
+            Wire::open(world, "DELETE", "/streams/events/groups/%00", &[]),
+            not_found(),
+        ),
         (
             "an unknown stream's group",
             Wire::post(world, "/streams/evnts/groups/g/poll", &[JSON], b"{}"),
