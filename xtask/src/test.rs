@@ -3,13 +3,14 @@
 //! A test that does not find what it needs prints `skipped: WHY` and passes. Such reasons, and those of tests that
 //! are `#[ignore]`d, are listed at the end. In CI they are failures, unless the reason begins with `optional`.
 //!
-//! With `--stack` there are real servers, and three runs. Then a variable `STACK_…` that is missing is no excuse:
+//! With `--stack` there are real servers, and seven runs. Then a variable `STACK_…` that is missing is no excuse:
 //!
 //! | Run | On |
 //! |---|---|
 //! | all tests | the embedded engines; the ports' contracts on PostgreSQL, Redis, Kafka and S3 too |
-//! | the journal's contract | PostgreSQL |
-//! | the suite | PostgreSQL, Redis and S3, several processes on them included |
+//! | the journal's contract, twice | PostgreSQL; Kafka |
+//! | the suite, twice | PostgreSQL, Redis and S3; these and Kafka; several processes on them included |
+//! | what is ignored otherwise | the suite's and the shipper's tests that stop the stack's broker |
 
 mod transcript;
 
@@ -20,6 +21,19 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use transcript::{Account, Transcript};
+
+/// What runs once more on the stack: a name, the crate's folder and the tests' name, and what tells them where.
+const ON_STACK: [(&str, (&str, &str), &str, &str); 6] = [
+    ("the journal's contract on PostgreSQL", ("journal", "contract"), "CONTRACT_ENGINE", "postgres"),
+    ("the journal's contract on Kafka", ("journal", "contract"), "CONTRACT_ENGINE", "kafka"),
+    ("the suite on PostgreSQL, Redis and S3", ("suite", "it"), "SUITE_ON", "stack"),
+    ("the suite on Kafka, PostgreSQL, Redis and S3", ("suite", "it"), "SUITE_ON", "kafka"),
+    (BY_THEMSELVES, ("suite", "it"), "SUITE_ON", "kafka"),
+    (SHIPPER_BY_ITSELF, ("kafka", "faults"), "SUITE_ON", "kafka"),
+];
+/// Those that stop the stack's own broker, one after the other.
+const BY_THEMSELVES: &str = "the suite, with a broker that fails";
+const SHIPPER_BY_ITSELF: &str = "the shipper, with a broker that fails";
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq)]
@@ -52,11 +66,14 @@ pub fn run(workspace: &Workspace, request: &Request) -> Result<(), String> {
     let mut _stack = None;
     let mut variables = vec![];
     if request.stack {
-        let [journal, suite] = executables(workspace, [("journal", "contract"), ("suite", "it")])?;
-        runs.push(("the journal's contract on PostgreSQL", journal));
-        runs.push(("the suite on the stack", suite));
-        runs[1].1.env("CONTRACT_ENGINE", "postgres");
-        runs[2].1.env("SUITE_ON", "stack");
+        for (name, target, variable, value) in ON_STACK {
+            let [mut run] = executables(workspace, [target])?;
+            run.env(variable, value);
+            if [BY_THEMSELVES, SHIPPER_BY_ITSELF].contains(&name) {
+                run.args(["--ignored", "--test-threads=1"]);
+            }
+            runs.push((name, run));
+        }
         eprintln!("starting the stack");
         let stack = Stack::start(workspace)?;
         // Tests say themselves on what the product is to run.

@@ -180,6 +180,9 @@ impl Journal {
 
     /// Where the group stands; `None` if nobody has polled or committed under this name.
     pub async fn show_group(&self, stream: &Stream, group: &str) -> Result<Option<Group>> {
+        if check_name("group", group).is_err() {
+            return Ok(None);
+        }
         let (id, name, now) = (stream.id, group.to_owned(), self.clock().now());
         let (first, end) = self.bounds(stream).await?;
         self.db()
@@ -196,6 +199,9 @@ impl Journal {
 
     /// Forgets the group; returns whether there was one. The next poll under its name starts at the beginning.
     pub async fn delete_group(&self, stream: &Stream, group: &str) -> Result<bool> {
+        if check_name("group", group).is_err() {
+            return Ok(false);
+        }
         let (id, name) = (stream.id, group.to_owned());
         self.db().write(move |tx| store::delete_group(tx, id, &name)).await
     }

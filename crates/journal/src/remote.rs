@@ -343,6 +343,11 @@ async fn follow(remote: Weak<Remote>, stream: Stream, tails: Arc<Tails>, from: u
     drop(strong);
     let mut failing = false;
     loop {
+        // Whoever begins to watch may have moved what is visible: from there on is what is wanted.
+        let visible = tails.end(stream.id);
+        if follower.position() != visible {
+            follower.seek(visible);
+        }
         let next = tokio::select! {
             () = stop.cancelled() => return,
             next = follower.next() => Some(next),
@@ -350,8 +355,17 @@ async fn follow(remote: Weak<Remote>, stream: Stream, tails: Arc<Tails>, from: u
         };
         let Some(strong) = remote.upgrade() else { return };
         match next {
-            Some(Ok(records)) => {
+            Some(Ok(mut records)) => {
                 failing = false;
+                let moved = tails.end(stream.id);
+                if moved < visible {
+                    continue;
+                }
+                records.retain(|record| record.offset >= moved);
+                if let Some(first) = records.first().filter(|first| first.offset > moved) {
+                    // What lay between is gone.
+                    tails.restart_at(stream.id, first.offset);
+                }
                 tails.publish(chunks(records).into_iter().map(|chunk| (stream.id, chunk)).collect());
             }
             Some(Err(error)) => {

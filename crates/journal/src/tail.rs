@@ -73,6 +73,11 @@ impl Tails {
         self.0.lock().tail(stream, 0).next.send_if_modified(|end| std::mem::replace(end, next) != next);
     }
 
+    /// The visible end of the stream.
+    pub fn end(&self, stream: i64) -> u64 {
+        *self.0.lock().tail(stream, 0).next.borrow()
+    }
+
     /// How many receivers the stream has.
     pub fn watchers(&self, stream: i64) -> usize {
         self.0.lock().streams.get(&stream).map_or(0, |tail| tail.next.receiver_count())

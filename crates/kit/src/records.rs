@@ -52,7 +52,8 @@ pub async fn find_stream(kit: &Kit, app: &App, name: &str) -> Result<Stream> {
     if kit.streams.contains(&name) {
         return kit.journal.stream(&app.id, name).await;
     }
-    let found = kit.journal.find_stream(&app.id, name).await?;
+    // No stream has NUL in its name, and PostgreSQL cannot even be asked for one.
+    let found = if name.contains('\0') { None } else { kit.journal.find_stream(&app.id, name).await? };
     found.ok_or_else(|| {
         NOT_FOUND.err(format!("there is no such stream; there are: {}", kit.streams.join(", ")))
     })

@@ -28,6 +28,8 @@ use tower::ServiceExt;
 /// Headers of a request up to which hyper reads them; the layer refuses more than its own limit with words.
 const MAX_HEADERS: usize = 1_000;
 const HEADER_BYTES: usize = 64 << 10;
+/// For so long after a stop, connections are kept on which a request may be under way; answers close them.
+const LINGER: Duration = Duration::from_millis(500);
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 129\r\n\r\n\
 {\"type\":\"/docs/errors#overloaded\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\",\"code\":\"overloaded\"}";
@@ -53,20 +55,11 @@ pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Con
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(config.http.max_connections));
     let silence = config.http.header_timeout.0;
-    while let Some(accepted) = kit.stop.run_until_cancelled(listener.accept()).await {
-        let (socket, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Out of file descriptors, most likely: those in use come free.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
+    let let_in = |socket: TcpStream, peer: SocketAddr| {
         let Ok(place) = places.clone().try_acquire_owned() else {
             kit.metrics.connections_refused.inc();
             tokio::spawn(refuse(socket));
-            continue;
+            return;
         };
         // Answers are small and whole: waiting for more to send only delays them.
         let _ = socket.set_nodelay(true);
@@ -85,8 +78,24 @@ pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Con
             metrics.connections.dec();
             drop(place);
         });
+    };
+    while let Some(accepted) = kit.stop.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((socket, peer)) => let_in(socket, peer),
+            Err(error) => {
+                // Out of file descriptors, most likely: those in use come free.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    // The system has let these in already, and would reset them.
+    while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
+        let_in(socket, peer);
     }
     drop(listener);
+    let all_gone = places.acquire_many(config.http.max_connections as u32);
+    let _ = tokio::time::timeout(LINGER.min(config.http.drain.0 / 2), all_gone).await;
     let drained = tokio::time::timeout(config.http.drain.0, graceful.shutdown()).await;
     if drained.is_err() { config.http.max_connections - places.available_permits() } else { 0 }
 }
@@ -113,10 +122,22 @@ fn service(
         asked.store(true, Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        if let Some(direct) = routes.direct.iter().find(|direct| (direct.takes)(&request)) {
-            return Either::Left((direct.answer)(kit.clone(), request).map(Ok));
-        }
-        Either::Right(routes.router.clone().oneshot(request))
+        let stop = kit.stop.clone();
+        let is_http1 = request.version() <= http::Version::HTTP_11;
+        let answer = match routes.direct.iter().find(|direct| (direct.takes)(&request)) {
+            Some(direct) => Either::Left((direct.answer)(kit.clone(), request).map(Ok)),
+            None => Either::Right(routes.router.clone().oneshot(request)),
+        };
+        answer.map(move |answer: Result<axum::response::Response, Infallible>| {
+            answer.map(|mut answer| {
+                if is_http1 && stop.is_cancelled() && answer.status() != http::StatusCode::SWITCHING_PROTOCOLS
+                {
+                    let close = http::HeaderValue::from_static("close");
+                    answer.headers_mut().insert(http::header::CONNECTION, close);
+                }
+                answer
+            })
+        })
     })
 }
 

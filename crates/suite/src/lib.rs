@@ -10,8 +10,8 @@
 //! | [`process`] | finding and starting the binary, in a clean environment |
 //! | [`oracle`] | acknowledged ⇒ there once; there ⇒ sent; intact |
 //!
-//! Every test runs on the embedded engine, and, with `SUITE_ON=stack`, on PostgreSQL, Redis and S3: worlds differ
-//! then, tests do not. Those of fleets and of servers that fail need the stack; those of files need none.
+//! Every test runs on the embedded engine, with `SUITE_ON=stack` on PostgreSQL, Redis and S3, and with `SUITE_ON=kafka` on
+//! Kafka too: worlds differ then, tests hardly do. Those of fleets and of servers that fail need the stack; those of files need none.
 //!
 //! The suite knows the product from outside: HTTP, WebSocket, the command line, the files a user may touch.
 
@@ -45,6 +45,16 @@ pub fn skip(reason: &str) {
 #[allow(clippy::print_stdout, reason = "the account of a run is made from what tests print")]
 pub fn note(text: &str) {
     println!("{text}");
+}
+
+/// Whether streams are in Kafka: it tends them itself, and each process remembers the ids that came through it.
+pub fn on_kafka() -> bool {
+    process::variable("SUITE_ON").as_deref() == Some("kafka")
+}
+
+/// Where the stack keeps its scripts and pids, if there is one.
+pub fn stack_dir() -> Option<PathBuf> {
+    process::variable("STACK_DIR").map(PathBuf::from)
 }
 
 /// Whether the long versions of tests were asked for.

@@ -1,7 +1,9 @@
 //! What a world lies on when it is on the stack: a database, a Redis database and a prefix of blobs of its own.
 //!
-//! `SUITE_ON=stack` asks for it, and `STACK_POSTGRES`, `STACK_REDIS` and `STACK_S3` say where the servers are, as
-//! `cargo xtask test --stack` sets them. Processes of a fleet share a place; it goes with the last of them.
+//! `SUITE_ON=stack` asks for it, with streams in PostgreSQL, and `SUITE_ON=kafka`, with streams in Kafka, where an event
+//! is acknowledged when Kafka has it, so that what was acknowledged can be read. `STACK_POSTGRES`, `STACK_KAFKA`,
+//! `STACK_REDIS` and `STACK_S3` say where the servers are, as `cargo xtask test --stack` sets them. Processes of a fleet
+//! share a place; it goes with the last of them.
 //!
 //! What is published in Redis is heard in every database of it. That does no harm: it wakes who need not be woken.
 
@@ -21,6 +23,8 @@ pub struct Servers {
     /// With a role that may make databases.
     pub postgres: String,
     pub redis: String,
+    /// `host:port`; `None` where streams are in PostgreSQL.
+    pub kafka: Option<String>,
     /// `http://key:secret@host:port/bucket`
     pub s3: String,
 }
@@ -33,12 +37,13 @@ impl Servers {
     pub fn of_stack() -> Option<Servers> {
         match variable("SUITE_ON").as_deref() {
             None => None,
-            Some("stack") => Some(Servers {
+            Some(on @ ("stack" | "kafka")) => Some(Servers {
                 postgres: needed("STACK_POSTGRES"),
                 redis: needed("STACK_REDIS"),
+                kafka: (on == "kafka").then(|| needed("STACK_KAFKA")),
                 s3: needed("STACK_S3"),
             }),
-            Some(other) => panic!("SUITE_ON is `stack`, or not set; it is {other:?}"),
+            Some(other) => panic!("SUITE_ON is `stack`, `kafka`, or not set; it is {other:?}"),
         }
     }
 }
@@ -67,12 +72,17 @@ impl Place {
                 format!("{}/{}", servers.redis.trim_end_matches('/'), number % REDIS_DATABASES),
             ),
         ];
+        if let Some(brokers) = &servers.kafka {
+            environment.push(("ANGARIUM_JOURNAL".into(), format!("kafka://{brokers}")));
+            environment.push(("ANGARIUM_KAFKA__ACK".into(), "replicated".into()));
+        }
         environment.extend(blobs(&servers.s3, &database));
         environment.extend(CONNECTIONS.map(|(name, value)| (name.to_owned(), value.to_owned())));
         Place { server: servers.postgres.clone(), database, environment }
     }
 
-    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+    /// The variables that put a process on it.
+    pub fn environment(&self) -> Vec<(String, String)> {
         self.environment.clone()
     }
 

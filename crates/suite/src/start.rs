@@ -16,7 +16,7 @@ use std::{
 /// How a server is started, where it differs from the defaults.
 #[derive(Default, Clone)]
 pub struct Setup {
-    /// A configuration file. On the stack, `db`, `feed`, `blobs` and `s3` come in variables, which count more.
+    /// A configuration file. On the stack, `db`, `journal`, `feed`, `blobs` and `s3` come in variables, which count more.
     pub config: String,
     pub arguments: Vec<OsString>,
     /// Counts more than all that the suite sets itself.
@@ -31,7 +31,7 @@ pub struct Setup {
 /// What the state of a world lies on.
 #[derive(Default, Clone)]
 pub enum On {
-    /// As the suite is told: in the folder, or, with `SUITE_ON=stack`, on the stack.
+    /// As the suite is told by `SUITE_ON`: in the folder or on the stack.
     #[default]
     AsTold,
     /// In the folder, whatever the suite is told.

@@ -88,9 +88,9 @@ async fn change_app(
         code.err(format!("the body cannot be used: {e}; it may have `name` and `truncate_addresses`"))
     })?;
     if let Some(name) = &patch.name
-        && !(1..=255).contains(&name.chars().count())
+        && (!(1..=255).contains(&name.chars().count()) || name.contains('\0'))
     {
-        let detail = "a name has 1 to 255 characters".to_owned();
+        let detail = "a name has 1 to 255 characters, and no NUL".to_owned();
         let fault = Fault { pointer: "/name".into(), code: "invalid_name", detail };
         return Err(INVALID_PARAMETER
             .err("the app cannot be changed like this")

@@ -21,13 +21,15 @@ async fn what_is_put_is_there_as_it_was() {
             assert_eq!(made.size_bytes, size as u64, "{}", place.name);
             let sha256 = Secret::new("").hash();
             assert!(size > 0 || made.sha256 == sha256);
-            assert_eq!(made.content_type, TYPE);
+            // Some servers that speak S3 write it their way.
+            let same = |kind: &str| kind.replace(' ', "") == TYPE.replace(' ', "");
+            assert!(same(&made.content_type), "{}", made.content_type);
             let (found, stream) = blobs.get(&app, "a/b.bin", None).await.unwrap();
             assert!(all(stream).await.unwrap() == content, "{} {size}", place.name);
             let head = blobs.head(&app, "a/b.bin").await.unwrap();
             assert_eq!(head, found, "{}", place.name);
             assert_eq!((head.sha256, head.size_bytes), (made.sha256, made.size_bytes));
-            assert_eq!(head.content_type, TYPE);
+            assert!(same(&head.content_type), "{}", head.content_type);
             assert!((head.modified_at - made.modified_at).abs() < 60_000, "{head:?} {made:?}");
         }
     }

@@ -147,6 +147,26 @@ async fn of_many_who_find_a_lease_free_one_gets_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_who_find_that_a_lease_ran_out_one_gets_it() {
+    for place in places().await {
+        let [one, other] = [&place.fleets[0], &place.fleets[1]];
+        assert!(one.try_lease("old", &mut Watched::default()).await.unwrap());
+        for round in 0..20 {
+            taken_by(&place, "proc_dead").await;
+            let (mut seen_by_one, mut seen_by_other) = (Watched::default(), Watched::default());
+            assert!(!one.try_lease("old", &mut seen_by_one).await.unwrap());
+            assert!(!other.try_lease("old", &mut seen_by_other).await.unwrap());
+            tokio::time::advance(seconds(13)).await;
+            let (one, other) = tokio::join!(
+                one.try_lease("old", &mut seen_by_one),
+                other.try_lease("old", &mut seen_by_other)
+            );
+            assert_eq!(u8::from(one.unwrap()) + u8::from(other.unwrap()), 1, "round {round}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_ends_before_its_lease_can_be_anothers_when_it_cannot_be_renewed() {
     for obeys in [true, false] {
         for place in places().await {

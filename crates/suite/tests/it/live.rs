@@ -178,6 +178,9 @@ async fn a_slow_reader_is_told_exactly_what_it_missed_and_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_whose_cursor_has_been_overtaken_by_retention_is_told() {
+    if angarium_suite::on_kafka() {
+        return; // Kafka does it, as its topics are told, and does not say how many bytes there are.
+    }
     let config = "[retention.events]\nbytes = 40000\n[streams]\nretention_every = \"100ms\"";
     let mut world = World::start_with(config).await;
     for start in (0..200).step_by(10) {

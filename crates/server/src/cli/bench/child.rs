@@ -203,11 +203,7 @@ impl Server {
     }
 
     /// The same, with other settings.
-    pub async fn kill_and_restart_with(
-        self,
-        settings: Settings,
-        phase: &str,
-    ) -> Result<(Server, Duration)> {
+    pub async fn kill_and_restart_with(self, settings: Settings, phase: &str) -> Result<(Server, Duration)> {
         let Server { child, app, secret_key, write_key, data_dir, .. } = self;
         drop(child);
         let before = Instant::now();

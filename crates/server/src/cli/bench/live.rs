@@ -38,7 +38,35 @@ pub struct Sent {
 impl Sent {
     /// So many events, to be sent from now on at so many a second.
     pub fn new(events: u64, per_s: u64) -> Arc<Sent> {
-        let sent = Sent::new(events, RATE);
+        let at_us = (0..events).map(|_| AtomicU64::new(0)).collect();
+        Arc::new(Sent { started: Instant::now(), per_s, at_us })
+    }
+
+    pub fn events(&self) -> usize {
+        self.at_us.len()
+    }
+
+    /// Hands the delay of every event that is marked in `bytes` to `take`; returns how much of them need not be seen
+    /// again.
+    pub fn delays_of(&self, bytes: &[u8], mut take: impl FnMut(u32)) -> usize {
+        let now = self.now_us();
+        take_marks(bytes, |number| {
+            let Some(at) = self.at_us.get(number as usize) else { return };
+            take(now.saturating_sub(at.load(Relaxed)) as u32);
+        })
+    }
+
+    fn now_us(&self) -> u64 {
+        self.started.elapsed().as_micros() as u64
+    }
+}
+
+pub async fn measure(bench: &Bench, server: &Server) -> Result<Scenario> {
+    let phase = "live";
+    note(phase);
+    let events = RATE * bench.round.as_secs() * bench.rounds;
+    let feed = open_feed(server).await.during(phase)?;
+    let sent = Sent::new(events, RATE);
     let mut reading = JoinSet::new();
     reading.spawn(read_frames(feed, sent.clone()));
     let mut answers = send_all(server, &sent, phase).await?;
@@ -124,9 +152,8 @@ async fn begin(server: &Server, headers: &str, sign: &[u8]) -> io::Result<TcpStr
     let mut begun = Vec::new();
     while !begun.windows(sign.len()).any(|window| window == sign) {
         let read = timeout(STRAGGLERS, socket.read_buf(&mut begun)).await;
-        let not_begun = |_| {
-            io::Error::other(format!("the feed does not begin: {}", String::from_utf8_lossy(&begun)))
-        };
+        let not_begun =
+            |_| io::Error::other(format!("the feed does not begin: {}", String::from_utf8_lossy(&begun)));
         if read.map_err(not_begun)?? == 0 {
             return Err(io::Error::other(format!("the feed ended: {}", String::from_utf8_lossy(&begun))));
         }

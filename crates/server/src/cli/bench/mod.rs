@@ -124,7 +124,13 @@ async fn measure(args: BenchArgs) -> Result {
         keep_bytes: args.keep_bytes,
         home,
     };
-    let wanted = |part| if args.only.is_empty() { ![Part::Big, Part::Fleet].contains(&part) } else { args.only.contains(&part) };
+    let wanted = |part| {
+        if args.only.is_empty() {
+            ![Part::Big, Part::Fleet].contains(&part)
+        } else {
+            args.only.contains(&part)
+        }
+    };
     let mut report = Report::new(disk::machine(&bench.home.0), args.seconds, args.rounds, args.json);
     report.begin()?;
     if wanted(Part::Disk) {
