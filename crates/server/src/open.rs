@@ -100,7 +100,8 @@ async fn open_journal(config: &Config, db: &Db, feed: &Feed, clock: &Clock) -> R
     }
     let journal = match config.kafka_streams()? {
         Some(remote) => {
-            let spool = Db::open(&config.data_dir.join(SPOOL), angarium_journal::SPOOL_MIGRATIONS, clock.clone())?;
+            let spool =
+                Db::open(&config.data_dir.join(SPOOL), angarium_journal::SPOOL_MIGRATIONS, clock.clone())?;
             Journal::open_remote(db.clone(), spool, remote, options, clock.clone()).await?
         }
         None => Journal::open(db.clone(), options, clock.clone()).await?,

@@ -330,14 +330,13 @@ fn write_one(
             }
             return Err(error);
         }
-        std::thread::sleep(jitter(pause));
+        std::thread::sleep(jitter(pause, started.elapsed().subsec_nanos()));
         pause = (pause * 2).min(Duration::from_secs(1));
     }
 }
 
 /// Between half of it and all of it, so that those who collided do not collide again.
-fn jitter(pause: Duration) -> Duration {
-    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.subsec_nanos());
+fn jitter(pause: Duration, nanos: u32) -> Duration {
     pause / 2 + pause / 2 * (nanos % 1_000) / 1_000
 }
 

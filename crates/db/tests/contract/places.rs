@@ -34,6 +34,8 @@ pub struct Database {
 
 impl Database {
     /// `None` where there is no server, which has been said then.
+    #[allow(clippy::disallowed_methods, reason = "a test is told by the environment where a server is")]
+    #[allow(clippy::print_stdout, reason = "what a test skips it says")]
     pub fn fresh() -> Option<Database> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let Ok(server) = std::env::var("STACK_POSTGRES") else {

@@ -61,11 +61,11 @@ async fn who_may_not_change_the_schema_can_work_with_one_that_is_right() {
     drop(database.open(&[THINGS]).unwrap());
     let role = format!("clerk_{}", database.name());
     database.run(&format!(
-        "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
+        "CREATE ROLE {role} LOGIN PASSWORD 'clerk'; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"
     ));
     let url = database.url();
     let (_, place) = url.rsplit_once('@').unwrap();
-    let options = postgres::Options::parse(&format!("postgres://{role}@{place}")).unwrap();
+    let options = postgres::Options::parse(&format!("postgres://{role}:clerk@{place}")).unwrap();
     let db = Db::open_postgres(&options.with_connections(1, 1), &[THINGS], Clock::manual(0)).unwrap();
     db.write(|tx| put(tx, "of a clerk")).await.unwrap();
     drop(db);

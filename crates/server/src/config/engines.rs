@@ -118,9 +118,15 @@ impl Config {
             return Err(invalid("kafka.spool_bytes is at least 1048576"));
         }
         let kafka = angarium_kafka::Options {
-            topic: Template::parse(&self.kafka.topic).map_err(|e| invalid(format!("kafka.topic: {}", e.message())))?,
+            topic: Template::parse(&self.kafka.topic)
+                .map_err(|e| invalid(format!("kafka.topic: {}", e.message())))?,
             replication: self.kafka.replication,
-            topic_config: of_url.topic_config.clone().into_iter().chain(self.kafka.topic_config.clone()).collect(),
+            topic_config: of_url
+                .topic_config
+                .clone()
+                .into_iter()
+                .chain(self.kafka.topic_config.clone())
+                .collect(),
             properties: self.kafka.properties.clone(),
             ..of_url
         };

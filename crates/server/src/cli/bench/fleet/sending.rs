@@ -23,7 +23,7 @@ struct Load {
 }
 
 pub async fn singles(bench: &Bench, fleet: &mut Fleet) -> Result<Scenario> {
-    let title = format!("Single events, 64 connections, {:.0} bytes each", event_bytes());
+    let title = format!("Single events, 64 connections, {:.0} bytes each, {}", event_bytes(), rounds(bench));
     let load = Load {
         events_per_request: 1,
         scripts: |server| server.sender().singles(64),
@@ -33,14 +33,22 @@ pub async fn singles(bench: &Bench, fleet: &mut Fleet) -> Result<Scenario> {
 }
 
 pub async fn batches(bench: &Bench, fleet: &mut Fleet) -> Result<Scenario> {
-    let title =
-        format!("Batches of {BATCH} events as NDJSON, 2 connections, {:.0} bytes each", event_bytes());
+    let title = format!(
+        "Batches of {BATCH} events as NDJSON, 2 connections, {:.0} bytes each, {}",
+        event_bytes(),
+        rounds(bench)
+    );
     let load = Load {
         events_per_request: BATCH as u64,
         scripts: |server| server.sender().batches(2, None),
         figures: Subject::batch_figures,
     };
     compare(bench, fleet, Scenario::new("fleet_batch", title), load).await
+}
+
+/// Shorter and fewer than those of other parts.
+fn rounds(bench: &Bench) -> String {
+    format!("{} rounds of {} s", bench.rounds.min(ROUNDS), bench.round.min(ROUND).as_secs())
 }
 
 #[derive(Clone, Copy)]
