@@ -144,5 +144,8 @@ async fn a_spool_that_another_process_has_open_is_refused() {
     second.envs(world.place().expect("it is on the stack").environment());
     let refused = run(second).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stderr.contains("data_dir_in_use") && refused.stderr.contains("spool"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("another process has the data directory") && refused.stderr.contains("spool"),
+        "{refused:?}"
+    );
 }

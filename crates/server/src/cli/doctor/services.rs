@@ -1,4 +1,4 @@
-//! What the URLs of the configuration name: the store, the feed, the blobs. Nothing is changed or made.
+//! What the URLs of the configuration name: the store, the streams, the feed, the blobs. Nothing is changed or made.
 
 use super::{Finding, ill, well};
 use crate::{
@@ -9,6 +9,7 @@ use angarium_base::{Clock, Error};
 use angarium_blobs::Blobs;
 use angarium_db::{postgres, sqlite};
 use angarium_feed::Feed;
+use angarium_kafka::{Kafka, TopicName};
 use std::time::Duration;
 
 /// How long the feed's server may take to be connected.
@@ -16,7 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One sentence each.
 pub async fn look_at(config: &Config) -> Vec<Finding> {
-    vec![look_at_store(config).await, look_at_feed(config).await, look_at_blobs(config).await]
+    vec![
+        look_at_store(config).await,
+        look_at_streams(config).await,
+        look_at_feed(config).await,
+        look_at_blobs(config).await,
+    ]
 }
 
 async fn look_at_store(config: &Config) -> Finding {
@@ -37,6 +43,30 @@ async fn look_at_store(config: &Config) -> Finding {
     match checked {
         Ok(()) => well("store", format!("{place} can be reached, and its schema is this version's")),
         Err(error) => ill("store", format!("{place}: {}", error.message())),
+    }
+}
+
+async fn look_at_streams(config: &Config) -> Finding {
+    let remote = match config.kafka_streams() {
+        Ok(None) => return well("journal", "streams are in the store".to_owned()),
+        Ok(Some(remote)) => remote,
+        Err(error) => return ill("journal", format!("{}: {}", config.journal, error.message())),
+    };
+    let asked = async {
+        let kafka = Kafka::open(angarium_kafka::Options { request_timeout: PATIENCE, ..remote.kafka })?;
+        // Whether it is there is no matter: the brokers answer.
+        kafka.partitions(&TopicName::parse("angarium.doctor")?).await
+    };
+    match asked.await {
+        Ok(_) => well("journal", format!("{}: the brokers answer", config.journal)),
+        Err(error) => ill(
+            "journal",
+            format!(
+                "{}: {}; events are kept in the spool until they answer",
+                config.journal,
+                error.message()
+            ),
+        ),
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn measure(bench: &Bench, mut fleet: Fleet, jars: Option<&str>) -> Res
         note("fleet_drain: Kafka's own limit was not measured: --kafka-classpath names its jars");
     } else {
         let own = known.iter().map(|rate| rate.records_per_s()).sum::<f64>() / known.len() as f64;
-        scenario.add("spool ÷ Kafka's generator", vec![("ratio", drained.records_per_s() / own)]);
+        scenario.add("ours to Kafka's generator", vec![("ratio", drained.records_per_s() / own)]);
     }
     scenario.add("server while it ships", spent);
     Ok(scenario)

@@ -116,7 +116,7 @@ async fn compare(bench: &Bench, fleet: &mut Fleet, mut scenario: Scenario, load:
     }
     let [embedded, others @ ..] = &subjects;
     for (which, subject) in Which::ALL[1..].iter().zip(others) {
-        scenario.add(format!("{} ÷ embedded", which.words()), subject.ratio_to(embedded));
+        scenario.add(format!("{} to embedded", which.words()), subject.ratio_to(embedded));
     }
     let figures = vec![("events", median(&behind)), ("seconds", median(&behind_s))];
     scenario.add("ack local, not yet in Kafka after a round", figures);
