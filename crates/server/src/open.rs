@@ -83,10 +83,16 @@ pub fn open_store(config: &Config, clock: Clock) -> Result<Db> {
             Db::open(&config.data_dir, &slices::migrations(), clock)
         }
         Store::Postgres(options) => {
-            if !config.migrate {
-                postgres::check(&options, &slices::migrations())?;
-            }
-            Db::open_postgres(&options, &slices::migrations(), clock)
+            let opened = || {
+                if !config.migrate {
+                    postgres::check(&options, &slices::migrations())?;
+                }
+                Db::open_postgres(&options, &slices::migrations(), clock)
+            };
+            opened().map_err(|error| {
+                let detail = format!("db {}: {}", config.without_secrets().db, error.message());
+                error.code().err(detail).with_source(error)
+            })
         }
     }
 }

@@ -98,11 +98,12 @@ fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
     let url = url(ready);
     let keys = data_dir.join("first-start.json");
     let Some(first) = &ready.first else {
-        return format!(
-            "Angarium {} is ready at {url}\n  the keys of the first start are in {}",
-            env!("CARGO_PKG_VERSION"),
-            keys.display()
-        );
+        let where_keys_are = if keys.exists() {
+            format!("the keys of the first start are in {}", keys.display())
+        } else {
+            "the keys were printed by the process that first started on this store, and are in its data directory".into()
+        };
+        return format!("Angarium {} is ready at {url}\n  {where_keys_are}", env!("CARGO_PKG_VERSION"));
     };
     format!(
         "Angarium {version} is ready at {url}\n\n  \

@@ -179,8 +179,12 @@ impl Config {
 
     pub(super) fn check_engines(&self) -> Result<()> {
         self.store()?;
-        self.kafka_streams()?;
-        self.feed_target()?;
+        let named = |key: &str, error: Error| match error.code().name == INVALID_CONFIG.name {
+            true => error,
+            false => invalid(format!("{key}: {}", error.message())),
+        };
+        self.kafka_streams().map_err(|error| named("journal", error))?;
+        self.feed_target().map_err(|error| named("feed", error))?;
         self.blobs_target().map_err(|error| invalid(format!("blobs: {}", error.message())))?;
         self.roles()?;
         Ok(())
@@ -189,7 +193,7 @@ impl Config {
     /// The configuration as it may be shown: without passwords and keys.
     pub fn without_secrets(&self) -> Config {
         let mut shown = self.clone();
-        for url in [&mut shown.db, &mut shown.feed] {
+        for url in [&mut shown.db, &mut shown.feed, &mut shown.journal, &mut shown.blobs] {
             *url = without_password(url);
         }
         if !shown.s3.secret_access_key.is_empty() {
@@ -204,12 +208,22 @@ impl Config {
     }
 }
 
-/// `scheme://user:password@host` with the password hidden.
+/// `scheme://user:password@host?password=password` with the passwords hidden.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, rest)) = rest.rsplit_once('@') else { return url.to_owned() };
-    let user = user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:{HIDDEN}"));
-    format!("{scheme}://{user}@{rest}")
+    let shown = match rest.rsplit_once('@') {
+        Some((user, rest)) => {
+            let user = user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:{HIDDEN}"));
+            format!("{scheme}://{user}@{rest}")
+        }
+        None => url.to_owned(),
+    };
+    let Some((place, query)) = shown.split_once('?') else { return shown };
+    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if name.to_lowercase().contains("pass") => format!("{name}={HIDDEN}"),
+        _ => pair.to_owned(),
+    });
+    format!("{place}?{}", hidden.collect::<Vec<_>>().join("&"))
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -225,6 +239,11 @@ mod tests {
         assert_eq!(without_password("postgres://a:p@ss@h:5/d"), "postgres://a:***@h:5/d");
         assert_eq!(without_password("redis://:secret@h"), "redis://:***@h");
         assert_eq!(without_password("redis://h:6379"), "redis://h:6379");
+        assert_eq!(
+            without_password("postgres://h/d?user=a&password=b&x=y"),
+            "postgres://h/d?user=a&password=***&x=y"
+        );
+        assert_eq!(without_password("postgres://u:p@h/d?PassWord=b"), "postgres://u:***@h/d?PassWord=***");
         assert_eq!(without_password("auto"), "auto");
     }
 
