@@ -62,17 +62,22 @@ impl Options {
     }
 }
 
-/// Certificates are checked against the system's, as everywhere else.
+/// Certificates are checked against the system's, as everywhere else. Where there are none, no server is believed that
+/// speaks TLS; one that does not can be reached.
 fn tls() -> MakeRustlsConnect {
     use rustls_platform_verifier::BuilderVerifierExt;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    #[allow(clippy::expect_used, reason = "both are properties of the build, not of the machine")]
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    #[allow(clippy::expect_used, reason = "a property of the build, not of the machine")]
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .expect("ring knows TLS 1.2 and 1.3")
-        .with_platform_verifier()
-        .expect("the system's certificates can be asked")
-        .with_no_client_auth();
+        .expect("ring knows TLS 1.2 and 1.3");
+    let config = match builder.clone().with_platform_verifier() {
+        Ok(builder) => builder.with_no_client_auth(),
+        Err(error) => {
+            tracing::debug!(%error, "the system has no certificates: no PostgreSQL that speaks TLS is believed");
+            builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
+        }
+    };
     MakeRustlsConnect::new(config)
 }
 
