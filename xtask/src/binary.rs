@@ -1,6 +1,6 @@
 //! Building `angarium`, and where the build put it.
 
-use crate::workspace::{Workspace, shown};
+use crate::workspace::{Workspace, answers, shown};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -25,10 +25,21 @@ impl Build {
     }
 }
 
+/// What cargo is told when it builds the product: Kafka is left out where librdkafka cannot be built.
+pub fn features() -> &'static [&'static str] {
+    if has_kafka() { &[] } else { &["--no-default-features"] }
+}
+
+/// Whether there is what librdkafka is built with, beyond a C compiler.
+pub fn has_kafka() -> bool {
+    let make = if cfg!(target_os = "freebsd") { "gmake" } else { "make" };
+    answers(make, &["--version"]) && answers("bash", &["--version"])
+}
+
 /// Builds the binary and returns its path, as cargo reports it: the target folder may be anywhere.
 pub fn build(workspace: &Workspace, build: Build) -> Result<PathBuf, String> {
     let mut command = workspace.cargo(&["build", "--message-format=json-render-diagnostics"]);
-    command.args(build.arguments()).stdout(Stdio::piped());
+    command.args(build.arguments()).args(features()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("{} did not start: {error}", shown(&command)))?;
     let mut executable = None;
     for line in BufReader::new(child.stdout.take().ok_or("cargo has no output")?).lines() {

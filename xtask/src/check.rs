@@ -39,7 +39,8 @@ fn format(workspace: &Workspace) -> Result<(), String> {
 }
 
 fn lints(workspace: &Workspace) -> Result<(), String> {
-    run_program(&mut workspace.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    let mut clippy = workspace.cargo(&["clippy", "--workspace", "--all-targets"]);
+    run_program(clippy.args(binary::features()).args(["--", "-D", "warnings"]))
 }
 
 /// Built as the tests need it, because `check` is followed by `test` more often than not.

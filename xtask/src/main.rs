@@ -77,7 +77,9 @@ fn run(command: &str, arguments: Vec<String>) -> Result<(), Stop> {
         "bench" => Ok(become_angarium("bench", &arguments)?),
         "test" => {
             let request = test::Request::parse(arguments).map_err(Stop::Usage)?;
-            Ok(test::run(&Workspace::find()?, &request)?)
+            let workspace = Workspace::find()?;
+            say_what_is_absent(&workspace);
+            Ok(test::run(&workspace, &request)?)
         }
         "stack" => {
             let request = stack::Request::parse(arguments).map_err(Stop::Usage)?;
@@ -117,5 +119,8 @@ fn become_angarium(subcommand: &str, arguments: &[String]) -> Result<(), String>
 fn say_what_is_absent(workspace: &Workspace) {
     if workspace.path("console").is_dir() && !workspace::answers("node", &["--version"]) {
         eprintln!("optional and absent: Node (the web console will not be built in)");
+    }
+    if !binary::has_kafka() {
+        eprintln!("optional and absent: make or bash (Kafka will not be built in; all else will)");
     }
 }

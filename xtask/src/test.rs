@@ -59,8 +59,12 @@ impl Request {
 }
 
 pub fn run(workspace: &Workspace, request: &Request) -> Result<(), String> {
+    if request.stack && !binary::has_kafka() {
+        return Err("--stack runs on Kafka too, and that needs make and bash to build".into());
+    }
     let binary = binary::build(workspace, Build::DevWithTests)?;
-    let all = workspace.cargo(&["test", "--workspace", "--no-fail-fast", "--"]);
+    let mut all = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
+    all.args(binary::features()).arg("--");
     let mut runs = vec![("all tests", all)];
     // Held until the last test has ended; it stops its servers however this function ends.
     let mut _stack = None;

@@ -122,6 +122,7 @@ impl Client {
             };
             let wait = self.retry.wait(attempt, asked, fastrand::f64()).filter(|_| call.idempotent);
             match (wait, tried) {
+                (_, Ok(answer)) if answer.is_final() => return Err(self.refusal(&answer)),
                 (Some(wait), _) => tokio::time::sleep(wait).await,
                 (None, Ok(answer)) => return Err(self.refusal(&answer)),
                 (None, Err(error)) => return Err(error),
@@ -204,6 +205,11 @@ impl Client {
 impl Answer {
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// A process without the role stays without it.
+    fn is_final(&self) -> bool {
+        serde_json::from_slice::<Problem>(&self.body).is_ok_and(|problem| problem.code == "role_missing")
     }
 }
 

@@ -134,7 +134,9 @@ pub async fn open(
     let spool = spool::Spool::open(journal, appended).await?;
     let kafka = Kafka::open(with.kafka)?;
     let producer = kafka.producer()?;
-    let shipper = Shipper::new(kafka.clone(), spool.clone(), Settings::default())?;
+    // Who waits for Kafka waits for the shipper; else taking comes before shipping.
+    let settings = Settings { gives_way: with.ack == Ack::Local, ..Settings::default() };
+    let shipper = Shipper::new(kafka.clone(), spool.clone(), settings)?;
     let stop = CancellationToken::new();
     let remote = Arc::new(Remote {
         kafka,
@@ -161,7 +163,12 @@ pub async fn open(
         tasks.spawn(counts::tell(Arc::downgrade(&remote), stop.clone()));
         let (maintained, until) = (spool.journal.clone(), stop.clone());
         tasks.spawn(async move { maintained.maintain(until).await });
-        tasks.spawn(async move { shipper.run(stop).await });
+        let ended = shipper.start(stop)?;
+        tasks.spawn(async move {
+            if ended.await.is_err() {
+                tracing::error!("the shipper ended in a fault");
+            }
+        });
     }
     Ok(remote)
 }

@@ -38,6 +38,8 @@ const BELIEVED: Duration = Duration::from_secs(60);
 const SIGN_EVERY: Duration = Duration::from_secs(5);
 /// How long one sign of life may take.
 const SIGN_WITHIN: Duration = Duration::from_secs(3);
+/// How long a question may take while there is no sign of life: who asks is better off with a quick answer.
+const SILENT_WITHIN: Duration = Duration::from_secs(1);
 /// Before a question is put again that had no leader to go to.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a topic may take to be seen after it was created.
@@ -100,7 +102,7 @@ impl Control {
 
     /// The partitions of `topic` as Kafka has them now; `None` when there is no such topic.
     pub(crate) async fn partitions(&self, topic: &TopicName) -> Result<Option<i32>> {
-        let (name, within) = (topic.clone(), self.options.request_timeout);
+        let (name, within) = (topic.clone(), self.patience());
         let metadata = self
             .ask("Kafka did not say what the topic is like", move |client| {
                 client.fetch_metadata(Some(name.as_str()), within)
@@ -129,7 +131,7 @@ impl Control {
     }
 
     pub(crate) async fn bounds(&self, topic: &TopicName, partition: i32) -> Result<(u64, u64)> {
-        let (name, within) = (topic.clone(), self.options.request_timeout);
+        let (name, within) = (topic.clone(), self.patience());
         let asked = self
             .ask("Kafka did not say what the partition holds", move |client| {
                 client.fetch_watermarks(name.as_str(), partition, within)
@@ -146,7 +148,7 @@ impl Control {
         partition: i32,
         at_ms: i64,
     ) -> Result<Option<u64>> {
-        let (name, within) = (topic.clone(), self.options.request_timeout);
+        let (name, within) = (topic.clone(), self.patience());
         let answer = self
             .ask("Kafka did not say where the instant is", move |client| {
                 let mut asked = TopicPartitionList::with_capacity(1);
@@ -214,7 +216,7 @@ impl Control {
             let asked = AdminOptions::new().request_timeout(within).operation_timeout(within);
             admin.create_topics([&new], &asked).await
         };
-        crate::elsewhere((admin, permit));
+        crate::cluster::elsewhere((admin, permit));
         let outcome = outcome.map_err(|error| error_of(error, "Kafka did not create the topic"))?;
         match outcome.into_iter().next() {
             Some(Ok(_)) => {
@@ -230,6 +232,12 @@ impl Control {
         }
     }
 
+    /// How long a question may take.
+    fn patience(&self) -> Duration {
+        let within = self.options.request_timeout;
+        if self.health.is_silent() { within.min(SILENT_WITHIN) } else { within }
+    }
+
     /// Asks once a place is free, and again while the partition has no leader that is known.
     async fn ask<T: Send + 'static>(
         &self,
@@ -237,7 +245,7 @@ impl Control {
         question: impl Fn(&BaseConsumer<Listener>) -> Result<T, KafkaError> + Send + 'static,
     ) -> Result<T> {
         let permit = self.asking.clone().acquire_owned().await.or_error(UNAVAILABLE, "Kafka is closed")?;
-        let (client, within) = (self.client.clone(), self.options.request_timeout);
+        let (client, within) = (self.client.clone(), self.patience());
         let answer = blocking(move || {
             let (_permit, started) = (permit, Instant::now());
             loop {

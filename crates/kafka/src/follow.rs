@@ -20,6 +20,7 @@ pub struct Follower {
 }
 
 impl Follower {
+    #[cfg(feature = "librdkafka")]
     pub(crate) fn new(kafka: Kafka, topic: TopicName, partition: i32, from: u64) -> Follower {
         Follower { kafka, topic, partition, next: from, pause: Duration::ZERO }
     }

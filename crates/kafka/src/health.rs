@@ -1,6 +1,6 @@
 //! How it stands with Kafka: what librdkafka's clients say, kept for whoever asks.
 
-use crate::{REFUSED, UNAVAILABLE, UNKNOWN_TOPIC};
+use crate::{REFUSED, Status, UNAVAILABLE, UNKNOWN_TOPIC};
 use angarium_base::Error;
 use parking_lot::Mutex;
 use rdkafka::{
@@ -14,24 +14,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-/// How it stands with Kafka.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Status {
-    /// Whether a broker answered the last time one was asked; every few seconds one is.
-    pub connected: bool,
-    /// Brokers of the cluster, when last told.
-    pub brokers: usize,
-    /// The last thing that went wrong, in librdkafka's words, and how long ago. It stays after it is over.
-    pub last_error: Option<(String, Duration)>,
-}
 
 /// What all clients of one [`crate::Kafka`] report to.
 #[derive(Default)]
 pub(crate) struct Health {
     connected: AtomicBool,
+    /// The last look found nobody.
+    silent: AtomicBool,
     brokers: AtomicUsize,
     /// Somebody saw the connection fail: the next look is due at once.
     suspect: AtomicBool,
@@ -53,6 +44,7 @@ impl Health {
 
     pub(crate) fn answered(&self, brokers: usize) {
         self.brokers.store(brokers, Relaxed);
+        self.silent.store(false, Relaxed);
         if !self.connected.swap(true, Relaxed) {
             tracing::info!(brokers, "kafka answers");
         }
@@ -60,9 +52,15 @@ impl Health {
 
     pub(crate) fn silent(&self, error: &KafkaError) {
         self.failed(&error.to_string());
-        if self.connected.swap(false, Relaxed) {
+        self.connected.store(false, Relaxed);
+        if !self.silent.swap(true, Relaxed) {
             tracing::warn!(error = %error, "kafka does not answer, will try again");
         }
+    }
+
+    /// Whether nobody answered at the last look.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.silent.load(Relaxed)
     }
 
     pub(crate) fn failed(&self, text: &str) {

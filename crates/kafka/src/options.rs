@@ -4,9 +4,14 @@
 //! not ignored. All others go to librdkafka as they are. A property's value is in no message and in no log line, for it
 //! may be a password.
 
+#[cfg(feature = "librdkafka")]
+mod native;
+
+#[cfg(feature = "librdkafka")]
+pub(crate) use native::refused;
+
 use crate::{OPTIONS_REFUSED, topic::Template};
-use angarium_base::{Error, Result};
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError, types::RDKafkaConfRes};
+use angarium_base::Result;
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// What Kafka is opened with.
@@ -91,8 +96,16 @@ impl Options {
     }
 
     /// Refuses what cannot work, before anybody connects.
-    pub(crate) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `kafka_options_refused`, with what is wrong: the property's name where librdkafka does not take one.
+    pub fn check(&self) -> Result<()> {
         let refused = |why: &'static str| Err(OPTIONS_REFUSED.err(why));
+        if cfg!(not(feature = "librdkafka")) {
+            return refused(
+                "this build of angarium has no Kafka; one that was made where `make` is installed has it",
+            );
+        }
         if self.brokers.contains('@') {
             return refused("the url of Kafka holds no user: sasl.username and sasl.password are properties");
         }
@@ -112,74 +125,13 @@ impl Options {
             Some(name) => {
                 Err(OPTIONS_REFUSED.err(format!("the property {name} is not configurable: Angarium sets it")))
             }
-            None => Ok(()),
+            None => self.check_properties(),
         }
     }
 
-    /// Of a client that reads, or only asks.
-    pub(crate) fn consumer(&self) -> ClientConfig {
-        let mut config = self.client(&[
-            ("group.id", "angarium"),
-            ("fetch.wait.max.ms", "500"),
-            ("fetch.error.backoff.ms", "100"),
-            // A full queue is looked at again soon: a reader in sequence is not held up.
-            ("fetch.queue.backoff.ms", "10"),
-            ("queued.min.messages", "100000"),
-            ("queued.max.messages.kbytes", "4096"),
-        ]);
-        config
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error");
-        config
-    }
-
-    /// Of a client that writes. `deliver_within` is for how long a record is tried; `None` is for ever.
-    pub(crate) fn producer(&self, deliver_within: Option<Duration>) -> ClientConfig {
-        let mut config = self.client(&[
-            ("linger.ms", "5"),
-            ("batch.size", "1048576"),
-            ("compression.codec", "lz4"),
-            ("queue.buffering.max.messages", "500000"),
-            ("queue.buffering.max.kbytes", "131072"),
-            // Topics are seen before anything is sent to them; one that is gone is to be noticed soon.
-            ("topic.metadata.propagation.max.ms", "3000"),
-        ]);
-        let within_ms = deliver_within.map_or(0, |within| within.as_millis());
-        config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("message.timeout.ms", within_ms.to_string())
-            // A batch that failed ends the producer, so no later one can overtake it.
-            .set("enable.gapless.guarantee", if deliver_within.is_none() { "true" } else { "false" });
-        config
-    }
-
-    /// Of a client that creates topics.
-    pub(crate) fn admin(&self) -> ClientConfig {
-        let mut config = self.client(&[]);
-        // Nobody reads the log queue of such a client.
-        config.set_log_level(RDKafkaLogLevel::Emerg);
-        config
-    }
-
-    fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("client.id", "angarium")
-            .set("socket.keepalive.enable", "true")
-            .set("reconnect.backoff.max.ms", "2000");
-        for (name, value) in defaults {
-            config.set(*name, *value);
-        }
-        for (name, value) in &self.properties {
-            // The old spelling would not replace ours.
-            let name = if name == "compression.type" { "compression.codec" } else { name.as_str() };
-            config.set(name, value);
-        }
-        config.set("bootstrap.servers", &self.brokers).set("allow.auto.create.topics", "false");
-        config.set_log_level(RDKafkaLogLevel::Warning);
-        config
+    #[cfg(not(feature = "librdkafka"))]
+    fn check_properties(&self) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -210,28 +162,6 @@ const OURS: &[&str] = &[
 fn is_address(broker: &str) -> bool {
     let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
     !host.is_empty() && !host.contains(['/', ' ', '?']) && port.parse::<u16>().is_ok_and(|port| port > 0)
-}
-
-/// Why librdkafka does not take the properties, without their values.
-pub(crate) fn refused(error: KafkaError) -> Error {
-    const NO_TLS: &str = " (this build has no TLS: it was made without the feature tls)";
-    match error {
-        KafkaError::ClientConfig(outcome, _, name, _) => {
-            let secure = ["ssl.", "sasl.", "security.", "enable.ssl"];
-            let hint = !cfg!(feature = "tls") && secure.iter().any(|prefix| name.starts_with(prefix));
-            let hint = if hint { NO_TLS } else { "" };
-            OPTIONS_REFUSED.err(match outcome {
-                RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => {
-                    format!("librdkafka knows no property {name:?}{hint}")
-                }
-                _ => format!("librdkafka does not take this value for the property {name:?}{hint}"),
-            })
-        }
-        KafkaError::ClientCreation(why) => {
-            OPTIONS_REFUSED.err(format!("librdkafka does not take these properties together: {why}"))
-        }
-        other => OPTIONS_REFUSED.err("librdkafka does not start").with_source(other),
-    }
 }
 
 #[cfg(test)]

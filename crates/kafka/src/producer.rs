@@ -12,10 +12,11 @@ use crate::{
     OVERLOADED, Options, UNAVAILABLE,
     health::{Health, Listener, error_of},
     options::refused,
-    record::Outgoing,
+    priority,
+    record::{Outgoing, Unproduced},
     topic::TopicName,
 };
-use angarium_base::{Error, Result};
+use angarium_base::Result;
 use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, Statistics,
@@ -45,23 +46,8 @@ struct Cell {
     options: Arc<Options>,
     health: Arc<Health>,
     deliver_within: Option<Duration>,
+    gives_way: bool,
     native: Mutex<Option<Arc<Native>>>,
-}
-
-/// Records that were not all written.
-#[derive(Debug)]
-pub struct Unproduced {
-    /// The offsets of the first records, all of them acknowledged, in order.
-    pub acknowledged: Vec<u64>,
-    /// Whether one of the others may be in Kafka all the same.
-    pub unknown: bool,
-    pub error: Error,
-}
-
-impl From<Error> for Unproduced {
-    fn from(error: Error) -> Unproduced {
-        Unproduced { acknowledged: Vec::new(), unknown: false, error }
-    }
 }
 
 /// What became of a flight.
@@ -80,13 +66,15 @@ impl Landed {
 }
 
 impl Producer {
-    /// `deliver_within` is for how long a record is tried; `None` is for ever.
+    /// `deliver_within` is for how long a record is tried; `None` is for ever. With `gives_way`, its threads do.
     pub(crate) fn open(
         options: Arc<Options>,
         health: Arc<Health>,
         deliver_within: Option<Duration>,
+        gives_way: bool,
     ) -> Result<Producer> {
-        let producer = Producer(Arc::new(Cell { options, health, deliver_within, native: Mutex::default() }));
+        let native = Mutex::default();
+        let producer = Producer(Arc::new(Cell { options, health, deliver_within, gives_way, native }));
         producer.native()?;
         Ok(producer)
     }
@@ -149,7 +137,8 @@ impl Producer {
         if let Some(native) = native.as_ref().filter(|native| !native.ended()) {
             return Ok(native.clone());
         }
-        let made = Arc::new(Native::open(&self.0.options, self.0.health.clone(), self.0.deliver_within)?);
+        let open = || Native::open(&self.0.options, self.0.health.clone(), self.0.deliver_within);
+        let made = Arc::new(if self.0.gives_way { priority::lowered(open)?? } else { open()? });
         *native = Some(made.clone());
         Ok(made)
     }
@@ -241,7 +230,7 @@ impl Native {
 impl Drop for Native {
     fn drop(&mut self) {
         // Waits for its threads.
-        crate::elsewhere(self.producer.take());
+        crate::cluster::elsewhere(self.producer.take());
     }
 }
 

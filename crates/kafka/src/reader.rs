@@ -31,10 +31,6 @@ use std::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Records of one read at most, whatever is asked for.
-pub const READ_RECORDS: usize = 10_000;
-/// Bytes of one read at most, beyond the first record.
-pub const READ_BYTES: usize = 16 << 20;
 /// How long a consumer is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(300);
 /// The longest sleep that no wake-up of librdkafka ends.
@@ -84,7 +80,7 @@ impl Drop for Lent {
         if reader.at.is_some() {
             self.idle.lock().push(Idle { since: Instant::now(), reader });
         } else {
-            crate::elsewhere(reader);
+            crate::cluster::elsewhere(reader);
         }
     }
 }
@@ -176,7 +172,7 @@ impl Readers {
             .or_error(UNAVAILABLE, "Kafka is closed")?;
         let mut lent = Lent { reader: None, idle: self.idle.clone(), _place: place };
         let (found, stale) = self.take(span);
-        stale.into_iter().for_each(crate::elsewhere);
+        stale.into_iter().for_each(crate::cluster::elsewhere);
         if let Some(reader) = found {
             let warm = reader.stands_at(span);
             lent.reader = Some(reader);
@@ -246,8 +242,8 @@ impl Reader {
     /// What was read ahead, within the limits of `span`, and what librdkafka reports if there is nothing.
     fn collect(&mut self, span: &Span) -> (Vec<Incoming>, Option<RDKafkaErrorCode>) {
         let (mut records, mut bytes, mut misses) = (Vec::new(), 0, 0);
-        let max_records = span.max_records.clamp(1, READ_RECORDS);
-        let max_bytes = span.max_bytes.min(READ_BYTES);
+        let max_records = span.max_records.clamp(1, crate::READ_RECORDS);
+        let max_bytes = span.max_bytes.min(crate::READ_BYTES);
         while records.len() < max_records && bytes < max_bytes.max(1) {
             match self.consumer.poll(Duration::ZERO) {
                 // A log line of librdkafka also looks like nothing.

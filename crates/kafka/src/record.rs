@@ -1,6 +1,8 @@
 //! Records as they come from Kafka and go to it.
 
+use angarium_base::Error;
 use bytes::Bytes;
+#[cfg(feature = "librdkafka")]
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 
 /// A record that was read.
@@ -28,6 +30,7 @@ impl Incoming {
         self.key.as_ref().map_or(0, Bytes::len) + headers + self.payload.len()
     }
 
+    #[cfg(feature = "librdkafka")]
     pub(crate) fn copy(message: &BorrowedMessage<'_>) -> Incoming {
         let headers = message.headers().map_or_else(Vec::new, |headers| {
             headers
@@ -57,6 +60,7 @@ pub struct Outgoing {
     pub at_ms: i64,
 }
 
+#[cfg(feature = "librdkafka")]
 impl Outgoing {
     pub(crate) fn native_headers(&self) -> Option<OwnedHeaders> {
         if self.headers.is_empty() {
@@ -67,7 +71,24 @@ impl Outgoing {
     }
 }
 
+/// Records that were not all written.
+#[derive(Debug)]
+pub struct Unproduced {
+    /// The offsets of the first records, all of them acknowledged, in order.
+    pub acknowledged: Vec<u64>,
+    /// Whether one of the others may be in Kafka all the same.
+    pub unknown: bool,
+    pub error: Error,
+}
+
+impl From<Error> for Unproduced {
+    fn from(error: Error) -> Unproduced {
+        Unproduced { acknowledged: Vec::new(), unknown: false, error }
+    }
+}
+
 /// `headers` and one more.
+#[cfg(feature = "librdkafka")]
 pub(crate) fn header(headers: OwnedHeaders, key: &str, value: &[u8]) -> OwnedHeaders {
     headers.insert(Header { key, value: Some(value) })
 }

@@ -3,7 +3,7 @@
 use crate::{config::Config, guarded::Guarded};
 use angarium_kit::{Direct, Kit, http::Peer};
 use axum::{Router, body::Body};
-use futures_util::{FutureExt, future::Either};
+use futures_util::{FutureExt as _, future::Either};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -30,6 +30,8 @@ const MAX_HEADERS: usize = 1_000;
 const HEADER_BYTES: usize = 64 << 10;
 /// For so long after a stop, connections are kept on which a request may be under way; answers close them.
 const LINGER: Duration = Duration::from_millis(500);
+/// Connections that were half made at a stop are complete after so long.
+const HANDSHAKE: Duration = Duration::from_millis(100);
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 129\r\n\r\n\
 {\"type\":\"/docs/errors#overloaded\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\",\"code\":\"overloaded\"}";
@@ -89,15 +91,45 @@ pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Con
             }
         }
     }
-    // The system has let these in already, and would reset them.
-    while let Some(Ok((socket, peer))) = listener.accept().now_or_never() {
-        let_in(socket, peer);
+    // What the system has let in already it would reset when the listener goes. So those come first, and nobody is let
+    // in meanwhile: who asks now asks again after a second, and is told then that nobody listens.
+    if let Err(error) = let_nobody_in(&listener) {
+        tracing::debug!(%error, "new connections cannot be held back; some may be reset");
     }
+    let late = async {
+        while let Ok((socket, peer)) = listener.accept().await {
+            let_in(socket, peer);
+        }
+    };
+    let _ = tokio::time::timeout(HANDSHAKE, late).await;
     drop(listener);
     let all_gone = places.acquire_many(config.http.max_connections as u32);
     let _ = tokio::time::timeout(LINGER.min(config.http.drain.0 / 2), all_gone).await;
     let drained = tokio::time::timeout(config.http.drain.0, graceful.shutdown()).await;
     if drained.is_err() { config.http.max_connections - places.available_permits() } else { 0 }
+}
+
+/// Has the system drop requests for new connections; those that it has begun to make it completes.
+#[cfg(target_os = "linux")]
+fn let_nobody_in(listener: &TcpListener) -> std::io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+    // Classic BPF, on the TCP header: SYN without ACK is dropped, all else passes.
+    // <https://www.kernel.org/doc/html/latest/networking/filter.html>
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    SockRef::from(listener).attach_filter(&[
+        SockFilter::new(0x30, 0, 0, FLAGS_AT),  // load the byte of flags
+        SockFilter::new(0x54, 0, 0, SYN | ACK), // keep these two
+        SockFilter::new(0x15, 0, 1, SYN),       // is it SYN alone?
+        SockFilter::new(0x06, 0, 0, 0),         // then drop it
+        SockFilter::new(0x06, 0, 0, u32::MAX),  // else let all of it pass
+    ])
+}
+
+#[cfg(not(target_os = "linux"))]
+fn let_nobody_in(_: &TcpListener) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// What answers requests: the direct routes first, then the router.

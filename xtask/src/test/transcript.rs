@@ -20,6 +20,8 @@ pub struct Transcript {
     /// The names of failed tests, and the beginning of what each printed.
     pub failures: String,
     lines_of_failure: usize,
+    /// The line before told of a panic.
+    panicked: bool,
 }
 
 /// So many lines of a failed test are repeated.
@@ -74,9 +76,18 @@ impl Transcript {
             (Section::Printed, "successes:") => self.section = Section::Names,
             (Section::Names | Section::Results, "failures:") => self.section = Section::Failed,
             (_, line) if line.starts_with("test result: ") => self.section = Section::Results,
+            (Section::Printed, line) if self.is_of_panic(line) => return false,
             _ => return self.section != Section::Names,
         }
         line != "successes:"
+    }
+
+    /// Where a test panicked, and the words. Of a test that passed they are no news, and hide those that are.
+    fn is_of_panic(&mut self, line: &str) -> bool {
+        let is_place = line.starts_with("thread '") && line.contains(" panicked at ");
+        let is_of_it = is_place || self.panicked || line.starts_with("note: run with `RUST_BACKTRACE");
+        self.panicked = is_place;
+        is_of_it
     }
 
     /// A test that says the same of each of its cases has skipped once.
@@ -172,6 +183,10 @@ successes:
 ---- a::needs_a_browser stdout ----
 skipped: no browser was found
 
+thread 'main' (7) panicked at src/a.rs:1:1:
+on purpose
+note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+
 
 successes:
     a::needs_a_browser
@@ -248,6 +263,7 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; fini
         assert!(shown.contains(&"skipped: no browser was found"));
         assert!(!shown.contains(&"    b::works"));
         assert!(shown.contains(&"panicked"));
+        assert!(!shown.iter().any(|line| line.contains("src/a.rs") || line.contains("on purpose")));
         assert!(shown.contains(&"    d::is_broken"));
         assert!(shown.last().is_some_and(|line| line.starts_with("test result: FAILED. 2 passed")));
     }

@@ -1,6 +1,6 @@
 //! One stream on its way: from its cursor until nothing is left, or something fails.
 
-use super::{Mark, Pending, Record, Shared, Source, StreamName};
+use super::{Mark, Pending, Record, Source, StreamName, yard::Shared};
 use crate::{
     TopicName, UNAVAILABLE, UNKNOWN_TOPIC,
     health::error_of,

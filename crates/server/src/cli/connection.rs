@@ -42,7 +42,11 @@ impl ConnectionArgs {
                  and keeps it in first-start.json of its data directory)",
             ));
         }
-        let client = self.client()?;
+        self.connect_by(self.client()?).await
+    }
+
+    /// The same by a client that is there.
+    pub async fn connect_by(&self, client: Client) -> Result<Connection> {
         let app = match &self.app {
             Some(app) => app.clone(),
             None => only_app(client.list_apps().await?)?,

@@ -93,7 +93,13 @@ async fn consume(
         if pipe == Pipe::Closed {
             break;
         }
-        reader.commit(&last.cursor).await?;
+        while !reader.commit(&last.cursor).await? {
+            tokio::select! {
+                biased;
+                () = &mut stop => return Ok(()),
+                () = sleep(LEASED_WAIT) => {}
+            }
+        }
         left -= records.len() as u64;
     }
     Ok(())
@@ -104,7 +110,7 @@ struct Reader<'a> {
     args: &'a ConsumeArgs,
     connection: &'a Connection,
     leased_since: Option<Instant>,
-    /// The server does not answer, which has been said.
+    /// The server does not answer as it should, which has been said.
     unreachable: bool,
 }
 
@@ -130,16 +136,23 @@ impl<'a> Reader<'a> {
                 Ok(Some(batch))
             }
             Err(error) if error.code() == Some("group_leased") => self.wait_for_lease().await,
-            // Whoever follows stays through a restart of the server.
-            Err(error @ Error::Unreachable { .. }) if self.args.follow => {
-                if !std::mem::replace(&mut self.unreachable, true) {
-                    note(&format!("{error}; trying again until it answers"));
-                }
+            Err(error) => {
+                self.outlast(error)?;
                 sleep(LEASED_WAIT).await;
                 Ok(Some(GroupBatch { items: Vec::new(), cursor: None, lag: 0, expired: 0 }))
             }
-            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whoever follows stays through a restart of the server, and of what it stands on; says so once.
+    fn outlast(&mut self, error: Error) -> Result {
+        if !self.args.follow || !passes(&error) {
+            return Err(error.into());
+        }
+        if !std::mem::replace(&mut self.unreachable, true) {
+            note(&format!("{error}; trying again until it answers"));
+        }
+        Ok(())
     }
 
     /// Lets another reader of the group go on for a moment.
@@ -156,19 +169,27 @@ impl<'a> Reader<'a> {
         Ok(Some(GroupBatch { items: Vec::new(), cursor: None, lag: 0, expired: 0 }))
     }
 
-    async fn commit(&self, cursor: &str) -> Result {
+    /// Whether it is done; if not, it is worth another try.
+    async fn commit(&mut self, cursor: &str) -> Result<bool> {
         let Connection { client, app } = self.connection;
         let ConsumeArgs { stream, group, consumer, .. } = self.args;
         match client.commit_group(app, stream, group, cursor, consumer.as_deref()).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             // Going on could print the same for ever.
             Err(error) if error.code() == Some("commit_out_of_range") => Err(Failure::new(format!(
                 "what was printed last is not committed: {error}; if several read for group {group}, \
                  give each a --consumer of its own"
             ))),
-            Err(error) => Err(error.into()),
+            Err(error) => self.outlast(error).map(|()| false),
         }
     }
+}
+
+/// Whether the server, or something before it, is away for a while.
+fn passes(error: &Error) -> bool {
+    let busy = |status| matches!(status, 429 | 502 | 503 | 504);
+    matches!(error, Error::Unreachable { .. })
+        || error.problem().is_some_and(|problem| busy(problem.status) && problem.code != "role_missing")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::{
     failure::{Failure, Result},
     output::say,
 };
-use angarium_client::{Health, Process, StreamSummary};
+use angarium_client::{Health, Process, Retry, StreamSummary};
 use serde::Serialize;
 
 #[derive(clap::Args)]
@@ -25,35 +25,49 @@ struct Status {
     /// Absent without a key (readiness is for everybody, streams are not), and while the server is sick.
     #[serde(skip_serializing_if = "Option::is_none")]
     streams: Option<Vec<StreamSummary>>,
+    /// Why streams or processes are not here, though the key may see them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<String>,
+    #[serde(skip)]
+    has_key: bool,
     /// Absent without an admin key.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Vec<Process>>,
 }
 
-/// Fails when the server is not ready.
+/// Fails when the server is not ready, or cannot show what the key may see. What can be shown is shown all the same.
 pub async fn run(args: StatusArgs) -> Result {
-    let client = args.connection.client()?;
+    // How it is now, not how it is when it is well again.
+    let client = args.connection.client()?.with_retry(Retry::NEVER);
     let health = client.health().await?;
-    let streams = match args.connection.key() {
-        Some(_) if health.ready && health.serves("api") => {
-            let connection = args.connection.connect().await?;
-            Some(connection.client.list_streams(&connection.app).await?)
-        }
-        _ => None,
-    };
-    let processes = match args.connection.key() {
-        Some(_) if health.ready => fleet(client.list_processes().await)?,
-        _ => None,
-    };
-    let status = Status { url: client.server(), health, streams, processes };
+    let has_key = args.connection.key().is_some();
+    let mut errors = Vec::new();
+    let mut streams = None;
+    if has_key && health.ready && health.serves("api") {
+        let listed = async {
+            let connection = args.connection.connect_by(client.clone()).await?;
+            Ok(connection.client.list_streams(&connection.app).await?)
+        };
+        streams = noted(listed.await, "streams", &mut errors);
+    }
+    let mut processes = None;
+    if has_key && health.ready {
+        processes = noted(fleet(client.list_processes().await), "processes", &mut errors).flatten();
+    }
+    let status = Status { url: client.server(), health, streams, errors, has_key, processes };
     say(&match args.json {
         true => serde_json::to_string(&status).map_err(|error| Failure::new(error.to_string()))?,
         false => status.table(),
     })?;
-    match status.health.ready {
-        true => Ok(()),
-        false => Err(Failure::new(format!("the server is not ready: {}", status.health.status))),
+    match (status.health.ready, status.errors.is_empty()) {
+        (false, _) => Err(Failure::new(format!("the server is not ready: {}", status.health.status))),
+        (true, false) => Err(Failure::new(status.errors.join("; "))),
+        (true, true) => Ok(()),
     }
+}
+
+fn noted<T>(answer: Result<T>, what: &str, errors: &mut Vec<String>) -> Option<T> {
+    answer.map_err(|error| errors.push(format!("{what} cannot be shown: {error}"))).ok()
 }
 
 /// The fleet; `None` where the key may not see it, or the server is older than fleets.
@@ -80,9 +94,10 @@ impl Status {
         let word = if self.health.ready { "ready" } else { "not ready" };
         let mut table = format!("{} is {word}\n\n{}", self.url, aligned(&rows));
         if self.streams.is_none() {
-            table.push_str(match self.health.serves("api") {
-                true => "\n\n(streams are shown with a key: --key or ANGARIUM_KEY)",
-                false => "\n\n(streams are shown by a process with the role api)",
+            table.push_str(match (self.health.serves("api"), self.has_key) {
+                (false, _) => "\n\n(streams are shown by a process with the role api)",
+                (true, false) => "\n\n(streams are shown with a key: --key or ANGARIUM_KEY)",
+                (true, true) => "\n\n(streams cannot be shown now)",
             });
         }
         if let Some(processes) = &self.processes {
@@ -154,6 +169,8 @@ mod tests {
             url: "http://127.0.0.1:8080".into(),
             health: serde_json::from_str(health).unwrap(),
             streams: Some(vec![serde_json::from_str(stream).unwrap()]),
+            errors: Vec::new(),
+            has_key: true,
             processes: None,
         };
         assert_eq!(
@@ -178,6 +195,8 @@ mod tests {
             url: "http://h".into(),
             health: serde_json::from_str(health).unwrap(),
             streams: None,
+            errors: Vec::new(),
+            has_key: false,
             processes: Some(vec![
                 process("proc_1", "ready", "\"maintenance\""),
                 process("proc_2", "gone", ""),

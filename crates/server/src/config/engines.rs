@@ -100,15 +100,8 @@ impl Config {
         }
     }
 
-    /// Streams in Kafka; `None` where they are in the store.
+    /// Streams in Kafka; `None` where they are in the store. What is set for Kafka is checked all the same.
     pub fn kafka_streams(&self) -> Result<Option<RemoteOptions>> {
-        if self.journal == "store" {
-            return Ok(None);
-        }
-        if !self.journal.starts_with("kafka://") {
-            return Err(invalid("journal is `store` or kafka://broker1:9092,broker2:9092"));
-        }
-        let of_url = angarium_kafka::Options::from_url(&self.journal)?;
         let ack = match self.kafka.ack.as_str() {
             "local" => Ack::Local,
             "replicated" => Ack::Replicated,
@@ -117,19 +110,23 @@ impl Config {
         if self.kafka.spool_bytes < 1 << 20 {
             return Err(invalid("kafka.spool_bytes is at least 1048576"));
         }
+        let topic = Template::parse(&self.kafka.topic)
+            .map_err(|error| invalid(format!("kafka.topic: {}", error.message())))?;
+        let of_url = match self.journal.as_str() {
+            "store" => return Ok(None),
+            url if url.starts_with("kafka://") => angarium_kafka::Options::from_url(url)?,
+            _ => return Err(invalid("journal is `store` or kafka://broker1:9092,broker2:9092")),
+        };
+        let mut topic_config = of_url.topic_config.clone();
+        topic_config.extend(self.kafka.topic_config.clone());
         let kafka = angarium_kafka::Options {
-            topic: Template::parse(&self.kafka.topic)
-                .map_err(|e| invalid(format!("kafka.topic: {}", e.message())))?,
+            topic,
             replication: self.kafka.replication,
-            topic_config: of_url
-                .topic_config
-                .clone()
-                .into_iter()
-                .chain(self.kafka.topic_config.clone())
-                .collect(),
+            topic_config,
             properties: self.kafka.properties.clone(),
             ..of_url
         };
+        kafka.check().map_err(|error| invalid(format!("kafka: {}", error.message())))?;
         Ok(Some(RemoteOptions { kafka, ack, spool_bytes: self.kafka.spool_bytes }))
     }
 

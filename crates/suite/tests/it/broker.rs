@@ -3,9 +3,12 @@
 //!
 //! Ignored by default: they stop the broker that others use. `cargo xtask test --stack` runs them by themselves.
 
-use crate::writers::Writers;
+use crate::{
+    fault::{Disk, Fault, on_kafka},
+    writers::{Writers, new_event},
+};
 use angarium_suite::{
-    On, Oracle, Servers, Setup, World, angarium, eventually, is_long, note, oracle::Account, run, skip,
+    On, Oracle, Servers, Setup, World, angarium, eventually, is_long, note, oracle::Account, run,
 };
 use std::{
     path::PathBuf,
@@ -21,10 +24,7 @@ fn acknowledged_locally() -> Setup {
 
 /// A process whose streams are in Kafka, under load; `None`, which has been said then, where there is none.
 async fn loaded() -> Option<(World, Arc<Oracle>, Writers)> {
-    let Some(servers) = Servers::of_stack().filter(|servers| servers.kafka.is_some()) else {
-        skip("optional: a broker that fails needs SUITE_ON=kafka (`cargo xtask test --stack`)");
-        return None;
-    };
+    let servers = on_kafka("a broker that fails")?;
     let world = World::start_as(Setup { on: On::Servers(servers), ..acknowledged_locally() }).await;
     let oracle = Arc::new(Oracle::default());
     let writers = Writers::start(&world.caller(), &oracle);
@@ -136,6 +136,39 @@ async fn a_process_that_is_killed_while_the_broker_is_away_brings_everything_whe
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "optional: it needs the stack's broker, and runs with those that do"]
+async fn a_spool_on_a_full_disk_takes_nothing_and_loses_nothing() {
+    let Some(mut disk) = Disk::of_spool().await else { return };
+    let oracle = Arc::new(Oracle::default());
+    let writers = Writers::start(&disk.world.caller(), &oracle);
+    for fault in [Fault::Space, Fault::Sync, Fault::Space] {
+        more_is_acknowledged(&oracle, 300).await;
+        let refused = writers.refused();
+        disk.fail(fault);
+        eventually("events are refused", async || (writers.refused() > refused + 20).then_some(())).await;
+        let sick = disk.world.open("/health/ready").await;
+        assert_eq!(sick.status, 503, "who takes nothing is not ready: {}", sick.text());
+        disk.work_again(fault);
+        is_ready(&disk.world).await;
+    }
+    // And once more, with the power gone while the disk is full.
+    more_is_acknowledged(&oracle, 300).await;
+    disk.fail(Fault::Space);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    disk.world.kill();
+    disk.work_again(Fault::Space);
+    disk.world.restart().await;
+    more_is_acknowledged(&oracle, 300).await;
+    writers.stop().await;
+    all_is_in_kafka_once(&disk.world, &oracle).await;
+}
+
+async fn is_ready(world: &World) {
+    let what = "the server becomes ready by itself";
+    eventually(what, async || (world.open("/health/ready").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "optional: it needs the stack's broker, and runs with those that do"]
 async fn a_spool_that_another_process_has_open_is_refused() {
     let Some((world, _, writers)) = loaded().await else { return };
     writers.stop().await;
@@ -148,4 +181,55 @@ async fn a_spool_that_another_process_has_open_is_refused() {
         refused.stderr.contains("another process has the data directory") && refused.stderr.contains("spool"),
         "{refused:?}"
     );
+}
+
+#[cfg(feature = "kafka")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "optional: it needs the stack's broker, and runs with those that do"]
+async fn a_topic_that_is_deleted_is_made_anew_and_what_comes_then_is_there_once() {
+    let Some((world, oracle, writers)) = loaded().await else { return };
+    for _ in 0..2 {
+        more_is_acknowledged(&oracle, 500).await;
+        delete_topic(&format!("angarium.{}.events", world.app())).await;
+    }
+    more_is_acknowledged(&oracle, 500).await;
+    assert_eq!((writers.refused(), writers.broken()), (0, 0), "a topic is in nobody's way");
+    let before = oracle.count_acknowledged();
+    writers.stop().await;
+    // What the topic held is gone with it. What is sent from here on is not.
+    eventually("the spool is empty", async || {
+        let ready = world.open("/health/ready").await.json();
+        (ready["parts"]["kafka"]["lag"] == 0).then_some(())
+    })
+    .await;
+    let kept = world.all_events().await.len();
+    let oracle = Oracle::default();
+    for _ in 0..500 {
+        let event = new_event();
+        oracle.sent("load", &event["params"]);
+        let sent = world.post("/events", "application/json", event.to_string()).await;
+        assert_eq!(sent.status, 202, "{}", sent.text());
+        oracle.acknowledged(&event["params"]);
+    }
+    let records = eventually("all of them are read", async || {
+        let records = world.all_events().await;
+        (records.len() >= kept + 500).then_some(records)
+    })
+    .await;
+    assert!(kept > 0, "what was acknowledged after the topic was gone is there");
+    let account = oracle.check(&oracle.owed(), &records[kept..]);
+    note(&format!("{kept} of {before} that were acknowledged meanwhile are left; then {account}"));
+    assert_eq!(account.duplicates, 0);
+}
+
+/// As an operator does it.
+#[cfg(feature = "kafka")]
+async fn delete_topic(topic: &str) {
+    use rdkafka::{ClientConfig, admin::AdminClient, admin::AdminOptions, client::DefaultClientContext};
+    let brokers = Servers::of_stack().and_then(|servers| servers.kafka).expect("there is Kafka");
+    let mut config = ClientConfig::new();
+    let admin: AdminClient<DefaultClientContext> =
+        config.set("bootstrap.servers", brokers).create().expect("librdkafka takes this");
+    let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
+    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
 }

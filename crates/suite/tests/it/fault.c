@@ -1,10 +1,12 @@
-/* Makes the disk slow, or makes it fail while a trigger file exists, for files below one folder; preloaded into
- * the server.
+/* Makes the disk slow, or makes it fail while a trigger file exists, for files below one folder, and sets the clock;
+ * preloaded into the server.
  *
  *   FAULT_DIR    the folder
  *   FAULT_SLOW   microseconds that every write takes longer than it would
  *   FAULT_SYNC   while this file exists, fsync and fdatasync fail with EIO
  *   FAULT_SPACE  while this file exists, writes fail with ENOSPC
+ *   FAULT_CLOCK  a file with the seconds that the clock of the wall is ahead, or behind if negative; looked at again
+ *                after 20 ms
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 static int is_below(int fd) {
@@ -51,3 +55,38 @@ ssize_t write(int fd, const void *b, size_t n) { WRITING(fd); return REAL(write)
 ssize_t writev(int fd, const struct iovec *v, int n) { WRITING(fd); return REAL(writev)(fd, v, n); }
 ssize_t pwrite(int fd, const void *b, size_t n, off_t at) { WRITING(fd); return REAL(pwrite)(fd, b, n, at); }
 ssize_t pwrite64(int fd, const void *b, size_t n, off64_t at) { WRITING(fd); return REAL(pwrite64)(fd, b, n, at); }
+
+static long ahead_s(void) {
+    static __thread long seconds, looked_ms = -1000;
+    const char *path = getenv("FAULT_CLOCK");
+    struct timespec now;
+    if (!path || REAL(clock_gettime)(CLOCK_MONOTONIC, &now) != 0) return 0;
+    long ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (ms - looked_ms < 20) return seconds;
+    looked_ms = ms;
+    int before = errno;
+    FILE *file = fopen(path, "r");
+    long read = 0;
+    if (file && fscanf(file, "%ld", &read) == 1) seconds = read;
+    if (file) fclose(file);
+    errno = before;
+    return seconds;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int result = REAL(clock_gettime)(clock, now);
+    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += ahead_s();
+    return result;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    int result = REAL(gettimeofday)(now, zone);
+    if (result == 0) now->tv_sec += ahead_s();
+    return result;
+}
+
+time_t time(time_t *out) {
+    time_t now = REAL(time)(NULL) + ahead_s();
+    if (out) *out = now;
+    return now;
+}
