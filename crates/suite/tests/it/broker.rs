@@ -230,6 +230,10 @@ async fn delete_topic(topic: &str) {
     let mut config = ClientConfig::new();
     let admin: AdminClient<DefaultClientContext> =
         config.set("bootstrap.servers", brokers).create().expect("librdkafka takes this");
-    let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
-    assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+    // Right after it was deleted it is not there, for a moment.
+    eventually("the topic is deleted", async || {
+        let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
+        deleted.iter().all(Result::is_ok).then_some(())
+    })
+    .await;
 }

@@ -12,12 +12,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -89,4 +91,47 @@ time_t time(time_t *out) {
     time_t now = REAL(time)(NULL) + ahead_s();
     if (out) *out = now;
     return now;
+}
+
+int timespec_get(struct timespec *now, int base) {
+    return base == TIME_UTC && clock_gettime(CLOCK_REALTIME, now) == 0 ? base : 0;
+}
+
+/* Who waits for an instant of the wall's clock waits for this clock to show it, as with a real one that jumps. */
+static int slice_until(const struct timespec *until, struct timespec *slice) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    long left_ms = (until->tv_sec - now.tv_sec) * 1000 + (until->tv_nsec - now.tv_nsec) / 1000000;
+    if (left_ms <= 0) return 0;
+    REAL(clock_gettime)(CLOCK_REALTIME, slice);
+    slice->tv_nsec += (left_ms < 50 ? left_ms : 50) * 1000000;
+    if (slice->tv_nsec >= 1000000000) {
+        slice->tv_sec++;
+        slice->tv_nsec -= 1000000000;
+    }
+    return 1;
+}
+
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until) {
+    static __typeof__(&pthread_cond_timedwait) wait;
+    struct timespec slice;
+    /* Beside the usual one there may be one of before 2.3.2, which dlsym can find first. */
+    if (!wait) wait = (__typeof__(wait))dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    if (!wait) wait = REAL(pthread_cond_timedwait);
+    if (!getenv("FAULT_CLOCK")) return wait(cond, mutex, until);
+    while (slice_until(until, &slice)) {
+        int result = wait(cond, mutex, &slice);
+        if (result != ETIMEDOUT) return result;
+    }
+    return ETIMEDOUT;
+}
+
+int cnd_timedwait(cnd_t *restrict cond, mtx_t *restrict mutex, const struct timespec *restrict until) {
+    struct timespec slice;
+    if (!getenv("FAULT_CLOCK")) return REAL(cnd_timedwait)(cond, mutex, until);
+    while (slice_until(until, &slice)) {
+        int result = REAL(cnd_timedwait)(cond, mutex, &slice);
+        if (result != thrd_timedout) return result;
+    }
+    return thrd_timedout;
 }
