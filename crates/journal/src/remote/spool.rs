@@ -49,14 +49,19 @@ impl Spool {
             return Ok(sender.subscribe());
         }
         let position = self.journal.db().read(move |tx| position(tx, stream)).await?;
+        self.tell(stream, position);
         let mut shipped = self.shipped.lock();
-        let sender = shipped.entry(stream).or_insert_with(|| watch::Sender::new(position));
-        sender.send_if_modified(|now| {
+        Ok(shipped.entry(stream).or_insert_with(|| watch::Sender::new(position)).subscribe())
+    }
+
+    /// Wakes who waits for Kafka to have what lies before `position`.
+    fn tell(&self, stream: i64, position: u64) {
+        let mut shipped = self.shipped.lock();
+        shipped.entry(stream).or_insert_with(|| watch::Sender::new(0)).send_if_modified(|now| {
             let further = position > *now;
             *now = position.max(*now);
             further
         });
-        Ok(sender.subscribe())
     }
 
     async fn stream(&self, name: &StreamName) -> Result<crate::Stream> {
@@ -162,13 +167,18 @@ impl Source for Spool {
         Ok(out)
     }
 
+    async fn acknowledged(&self, stream: &StreamName, position: u64) -> Result<()> {
+        let own = self.stream(stream).await?;
+        self.tell(own.id, position);
+        Ok(())
+    }
+
     async fn shipped(&self, stream: &StreamName, position: u64, mark: &Mark) -> Result<()> {
         let (own, mark) = (self.stream(stream).await?, mark.to_string());
         let id = own.id;
         self.journal.db().write(move |tx| save(tx, id, position, &mark)).await?;
         self.journal.tails().forget(id, position);
-        let mut shipped = self.shipped.lock();
-        shipped.entry(id).or_insert_with(|| watch::Sender::new(0)).send_replace(position);
+        self.tell(id, position);
         Ok(())
     }
 }

@@ -24,12 +24,18 @@ use tokio::sync::oneshot;
 const ROOM_MIN: Duration = Duration::from_millis(5);
 const ROOM_MAX: Duration = Duration::from_millis(500);
 
+/// How long what Kafka has acknowledged may go unsaved while more is on its way: to save it is a commit of the spool's.
+const SAVE_EVERY: Duration = Duration::from_millis(100);
+
 pub(super) struct Line<S> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) stream: StreamName,
     /// Saved: everything before is shipped.
     pub(super) cursor: u64,
     pub(super) mark: Option<Mark>,
+    /// What is shipped beyond the cursor: up to where, and the offset after its last record.
+    unsaved: Option<(u64, u64)>,
+    saved_at: Instant,
     /// Nothing beyond the cursor can be in Kafka.
     clean: bool,
 }
@@ -51,7 +57,7 @@ struct Place {
 impl<S: Source> Line<S> {
     pub(super) fn new(shared: Arc<Shared<S>>, pending: Pending, clean: bool) -> Line<S> {
         let Pending { stream, position, mark, .. } = pending;
-        Line { shared, stream, cursor: position, mark, clean }
+        Line { shared, stream, cursor: position, mark, unsaved: None, saved_at: Instant::now(), clean }
     }
 
     /// Ships until nothing is left, others wait for the place, or the shipper stops.
@@ -82,6 +88,8 @@ impl<S: Source> Line<S> {
         let native = self.shared.producer.native()?;
         let mut flights = VecDeque::new();
         let outcome = self.fly(&native, &place, &mut flights).await;
+        // Also after a failure: what is saved need not be looked for.
+        let outcome = outcome.and(self.save_landed(&place).await);
         if let Err(error) = &outcome {
             if error.code().name == UNKNOWN_TOPIC.name {
                 kafka.0.control.forget(&place.topic);
@@ -105,7 +113,14 @@ impl<S: Source> Line<S> {
     pub(super) async fn save(&mut self, cursor: u64, mark: Mark) -> Result<()> {
         self.shared.source.shipped(&self.stream, cursor, &mark).await?;
         (self.cursor, self.mark) = (cursor, Some(mark));
+        self.saved_at = Instant::now();
         Ok(())
+    }
+
+    async fn save_landed(&mut self, place: &Place) -> Result<()> {
+        let Some((cursor, offset)) = self.unsaved.take() else { return Ok(()) };
+        let mark = Mark { topic: place.topic.clone(), partition: place.partition, offset };
+        self.save(cursor, mark).await
     }
 
     /// Keeps a window of records in flight until there are no more.
@@ -138,7 +153,11 @@ impl<S: Source> Line<S> {
             }
             if !flights.is_empty() {
                 room = ROOM_MIN;
-                self.land(place, flights).await?;
+                self.land(flights).await?;
+                let half_a_window = position - self.cursor > self.shared.settings.window_records / 2;
+                if half_a_window || self.saved_at.elapsed() > SAVE_EVERY {
+                    self.save_landed(place).await?;
+                }
             } else if full {
                 tokio::time::sleep(room).await;
                 room = (room * 2).min(ROOM_MAX);
@@ -194,12 +213,11 @@ impl<S: Source> Line<S> {
         header(headers, "stream", self.stream.stream.as_bytes())
     }
 
-    /// Waits for the first flight, takes those that landed with it, and saves the cursor.
-    async fn land(&mut self, place: &Place, flights: &mut VecDeque<Flight>) -> Result<()> {
-        let mut saved = (self.cursor, None);
-        let mut failed = None;
+    /// Waits for the first flight, and takes those that landed with it.
+    async fn land(&mut self, flights: &mut VecDeque<Flight>) -> Result<()> {
+        let (mut behind, mut failed) = (None, None);
         while let Some(front) = flights.front_mut() {
-            let landed = match saved.1 {
+            let landed = match behind {
                 // The first is waited for; it stays in the queue meanwhile.
                 None => (&mut front.landed).await.ok(),
                 Some(_) => match front.landed.try_recv() {
@@ -210,16 +228,16 @@ impl<S: Source> Line<S> {
             };
             let Some(flight) = flights.pop_front() else { break };
             match self.arrived(&flight, landed) {
-                Ok(offset) => saved = (flight.next, Some(offset)),
+                Ok(offset) => behind = Some((flight.next, offset)),
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
         }
-        if let (cursor, Some(offset)) = saved {
-            let mark = Mark { topic: place.topic.clone(), partition: place.partition, offset };
-            self.save(cursor, mark).await?;
+        if let Some((next, offset)) = behind {
+            self.unsaved = Some((next, offset));
+            self.shared.source.acknowledged(&self.stream, next).await?;
         }
         failed.map_or(Ok(()), Err)
     }

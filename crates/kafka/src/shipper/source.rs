@@ -86,6 +86,10 @@ pub trait Source: Send + Sync + 'static {
         max_bytes: usize,
     ) -> impl Future<Output = Result<Vec<Record>>> + Send;
 
+    /// Kafka has everything before `position`. What is remembered of it for ever, [`Source::shipped`] says, a little
+    /// later.
+    fn acknowledged(&self, stream: &StreamName, position: u64) -> impl Future<Output = Result<()>> + Send;
+
     /// Remembers, durably and in one, that everything before `position` is shipped, and `mark`. When it returns an
     /// error it may have done so. Called in order for a stream, several streams at a time.
     fn shipped(

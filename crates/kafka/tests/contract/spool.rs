@@ -152,6 +152,14 @@ impl Source for Spool {
         Ok(records)
     }
 
+    async fn acknowledged(&self, stream: &StreamName, position: u64) -> Result<()> {
+        assert!(
+            position > self.cursor(&stream.app, &stream.stream),
+            "what Kafka has is beyond what was saved"
+        );
+        self.trip()
+    }
+
     async fn shipped(&self, stream: &StreamName, position: u64, mark: &Mark) -> Result<()> {
         self.trip()?;
         let mut streams = self.0.streams.lock().unwrap();
