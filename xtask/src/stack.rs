@@ -126,6 +126,9 @@ impl Stack {
         for (server, port) in &self.servers {
             let name = server.name.to_uppercase();
             variables.push((format!("STACK_{name}"), (server.address)(*port)));
+            if let Some(Ok(class_path)) = server.jars.as_ref().map(Jars::class_path) {
+                variables.push((format!("STACK_{name}_CLASSPATH"), class_path));
+            }
             if let Some(process) = self.place.process(server.name) {
                 variables.push((format!("STACK_{name}_PID"), process.pid().to_string()));
             }

@@ -79,8 +79,8 @@ pub struct Settings {
     pub drain: Duration,
     /// How often the source is asked what is pending, if it does not call.
     pub look_every: Duration,
-    /// Whether shipping gives way to all else on a busy machine (Linux): the spool grows meanwhile, and is shipped after
-    /// the rush. A little is always shipped.
+    /// Whether shipping gives way to all else on a busy machine: its threads are nice (Linux), and in a rush it gathers
+    /// records for ten milliseconds. The spool grows meanwhile, and is shipped after the rush; a little is always shipped.
     pub gives_way: bool,
 }
 
@@ -88,7 +88,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             streams: 128,
-            window_records: 32_768,
+            window_records: 65_536,
             batch_records: 4_096,
             batch_bytes: 1 << 20,
             look_back_records: 262_144,

@@ -77,6 +77,11 @@ impl World {
         worlds.try_into().unwrap_or_else(|_| unreachable!("as many were started"))
     }
 
+    /// One more process on what this one lies on, with a folder of its own.
+    pub async fn beside(&self, setup: Setup) -> World {
+        Starting::run(&setup, self.place.clone()).await.finish(&setup, &self.keys)
+    }
+
     pub fn url(&self) -> String {
         self.caller.url().to_owned()
     }

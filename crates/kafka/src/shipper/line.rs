@@ -24,6 +24,11 @@ use tokio::sync::oneshot;
 const ROOM_MIN: Duration = Duration::from_millis(5);
 const ROOM_MAX: Duration = Duration::from_millis(500);
 
+/// Between two reads of a stream with a rush, when shipping gives way: few large batches cost less than many small ones,
+/// here and at the broker.
+const RUSH_PAUSE: Duration = Duration::from_millis(10);
+/// From so many records in one read on it is a rush; a quarter of what a read may give is a batch that is large enough.
+const RUSH_RECORDS: usize = 16;
 /// How long what Kafka has acknowledged may go unsaved while more is on its way: to save it is a commit of the spool's.
 const SAVE_EVERY: Duration = Duration::from_millis(100);
 
@@ -126,18 +131,24 @@ impl<S: Source> Line<S> {
     /// Keeps a window of records in flight until there are no more.
     async fn fly(&mut self, native: &Native, place: &Place, flights: &mut VecDeque<Flight>) -> Result<()> {
         let (started, mut position, mut room) = (Instant::now(), self.cursor, ROOM_MIN);
+        // Half of a window is on its way, half of it is not saved yet.
+        let half_a_window = self.shared.settings.window_records / 2;
+        let mut rush = None;
         let headers = self.common_headers();
         loop {
             let mut full = false;
-            while !full
-                && self.goes_on(started)
-                && position - self.cursor < self.shared.settings.window_records
-            {
+            while !full && self.goes_on(started) && position - self.landed() < half_a_window {
+                if let Some(until) = rush.take() {
+                    tokio::time::sleep_until(until).await;
+                }
                 let records = self.read(position).await?;
                 if records.is_empty() {
                     break;
                 }
                 let (flight, failed) = self.send(native, place, &headers, &records)?;
+                if self.is_rush(&records) {
+                    rush = Some(tokio::time::Instant::now() + RUSH_PAUSE);
+                }
                 if let Some(flight) = flight {
                     position = flight.next;
                     flights.push_back(flight);
@@ -154,8 +165,7 @@ impl<S: Source> Line<S> {
             if !flights.is_empty() {
                 room = ROOM_MIN;
                 self.land(flights).await?;
-                let half_a_window = position - self.cursor > self.shared.settings.window_records / 2;
-                if half_a_window || self.saved_at.elapsed() > SAVE_EVERY {
+                if self.landed() - self.cursor >= half_a_window || self.saved_at.elapsed() > SAVE_EVERY {
                     self.save_landed(place).await?;
                 }
             } else if full {
@@ -165,6 +175,19 @@ impl<S: Source> Line<S> {
                 return Ok(());
             }
         }
+    }
+
+    /// Kafka has everything before.
+    fn landed(&self) -> u64 {
+        self.unsaved.map_or(self.cursor, |(position, _)| position)
+    }
+
+    fn is_rush(&self, records: &[Record]) -> bool {
+        let settings = &self.shared.settings;
+        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
+        settings.gives_way
+            && (RUSH_RECORDS..settings.batch_records / 4).contains(&records.len())
+            && bytes < settings.batch_bytes / 4
     }
 
     /// Whether more is to be read: nobody has stopped it, and nobody waits for long.

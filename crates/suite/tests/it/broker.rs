@@ -5,7 +5,7 @@
 
 use crate::{
     fault::{Disk, Fault, on_kafka},
-    writers::{Writers, new_event},
+    writers::Writers,
 };
 use angarium_suite::{
     On, Oracle, Servers, Setup, World, angarium, eventually, is_long, note, oracle::Account, run,
@@ -184,56 +184,61 @@ async fn a_spool_that_another_process_has_open_is_refused() {
 }
 
 #[cfg(feature = "kafka")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "optional: it needs the stack's broker, and runs with those that do"]
-async fn a_topic_that_is_deleted_is_made_anew_and_what_comes_then_is_there_once() {
-    let Some((world, oracle, writers)) = loaded().await else { return };
-    for _ in 0..2 {
-        more_is_acknowledged(&oracle, 500).await;
-        delete_topic(&format!("angarium.{}.events", world.app())).await;
-    }
-    more_is_acknowledged(&oracle, 500).await;
-    assert_eq!((writers.refused(), writers.broken()), (0, 0), "a topic is in nobody's way");
-    let before = oracle.count_acknowledged();
-    writers.stop().await;
-    // What the topic held is gone with it. What is sent from here on is not.
-    eventually("the spool is empty", async || {
-        let ready = world.open("/health/ready").await.json();
-        (ready["parts"]["kafka"]["lag"] == 0).then_some(())
-    })
-    .await;
-    let kept = world.all_events().await.len();
-    let oracle = Oracle::default();
-    for _ in 0..500 {
-        let event = new_event();
-        oracle.sent("load", &event["params"]);
-        let sent = world.post("/events", "application/json", event.to_string()).await;
-        assert_eq!(sent.status, 202, "{}", sent.text());
-        oracle.acknowledged(&event["params"]);
-    }
-    let records = eventually("all of them are read", async || {
-        let records = world.all_events().await;
-        (records.len() >= kept + 500).then_some(records)
-    })
-    .await;
-    assert!(kept > 0, "what was acknowledged after the topic was gone is there");
-    let account = oracle.check(&oracle.owed(), &records[kept..]);
-    note(&format!("{kept} of {before} that were acknowledged meanwhile are left; then {account}"));
-    assert_eq!(account.duplicates, 0);
-}
+mod deleted {
+    use super::*;
+    use crate::writers::new_event;
+    use angarium_suite::Servers;
 
-/// As an operator does it.
-#[cfg(feature = "kafka")]
-async fn delete_topic(topic: &str) {
-    use rdkafka::{ClientConfig, admin::AdminClient, admin::AdminOptions, client::DefaultClientContext};
-    let brokers = Servers::of_stack().and_then(|servers| servers.kafka).expect("there is Kafka");
-    let mut config = ClientConfig::new();
-    let admin: AdminClient<DefaultClientContext> =
-        config.set("bootstrap.servers", brokers).create().expect("librdkafka takes this");
-    // Right after it was deleted it is not there, for a moment.
-    eventually("the topic is deleted", async || {
-        let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
-        deleted.iter().all(Result::is_ok).then_some(())
-    })
-    .await;
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "optional: it needs the stack's broker, and runs with those that do"]
+    async fn a_topic_that_is_deleted_is_made_anew_and_what_comes_then_is_there_once() {
+        let Some((world, oracle, writers)) = loaded().await else { return };
+        for _ in 0..2 {
+            more_is_acknowledged(&oracle, 500).await;
+            delete_topic(&format!("angarium.{}.events", world.app())).await;
+        }
+        more_is_acknowledged(&oracle, 500).await;
+        assert_eq!((writers.refused(), writers.broken()), (0, 0), "a topic is in nobody's way");
+        let before = oracle.count_acknowledged();
+        writers.stop().await;
+        // What the topic held is gone with it. What is sent from here on is not.
+        eventually("the spool is empty", async || {
+            let ready = world.open("/health/ready").await.json();
+            (ready["parts"]["kafka"]["lag"] == 0).then_some(())
+        })
+        .await;
+        let kept = world.all_events().await.len();
+        let oracle = Oracle::default();
+        for _ in 0..500 {
+            let event = new_event();
+            oracle.sent("load", &event["params"]);
+            let sent = world.post("/events", "application/json", event.to_string()).await;
+            assert_eq!(sent.status, 202, "{}", sent.text());
+            oracle.acknowledged(&event["params"]);
+        }
+        let records = eventually("all of them are read", async || {
+            let records = world.all_events().await;
+            (records.len() >= kept + 500).then_some(records)
+        })
+        .await;
+        assert!(kept > 0, "what was acknowledged after the topic was gone is there");
+        let account = oracle.check(&oracle.owed(), &records[kept..]);
+        note(&format!("{kept} of {before} that were acknowledged meanwhile are left; then {account}"));
+        assert_eq!(account.duplicates, 0);
+    }
+
+    /// As an operator does it.
+    async fn delete_topic(topic: &str) {
+        use rdkafka::{ClientConfig, admin::AdminClient, admin::AdminOptions, client::DefaultClientContext};
+        let brokers = Servers::of_stack().and_then(|servers| servers.kafka).expect("there is Kafka");
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", brokers).create().expect("librdkafka takes this");
+        // Right after it was deleted it is not there, for a moment.
+        eventually("the topic is deleted", async || {
+            let deleted = admin.delete_topics(&[topic], &AdminOptions::new()).await.expect("Kafka answers");
+            deleted.iter().all(Result::is_ok).then_some(())
+        })
+        .await;
+    }
 }

@@ -7,7 +7,7 @@ use driver::Browser;
 use serde_json::json;
 
 /// A browser on the live page of a world, connected.
-async fn on_live_page(world: &World) -> Option<Browser> {
+pub async fn on_live_page(world: &World) -> Option<Browser> {
     let browser = Browser::start().await?;
     browser.open(world.live_url()).await;
     browser.shows("#state", "live").await;

@@ -1,8 +1,11 @@
 //! The job that Angarium was first made for: what happened goes in, whole and once, and comes out as lines
 //! that say who it was.
 
-use crate::lines::{Line, lines};
-use angarium_suite::{Setup, World, shared_data, skip};
+use crate::{
+    browser::on_live_page,
+    lines::{Line, lines},
+};
+use angarium_suite::{Servers, Setup, World, shared_data, skip};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -260,4 +263,69 @@ async fn only_a_trusted_proxy_says_whose_request_it_is() {
         let records = world.all_events().await;
         assert_eq!(records[0]["data"]["meta"]["ip"], expected, "{config}");
     }
+}
+
+/// Two that take and show, two that work: the log goes in at the first and is seen at the second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_goes_in_at_one_process_is_on_the_page_of_another_in_kafka_and_consumed_once() {
+    if Servers::of_stack().is_none() {
+        return skip("optional: several processes need the stack (`cargo xtask test --stack`)");
+    }
+    let with = |roles: &str| Setup {
+        environment: vec![("ANGARIUM_ROLES".into(), roles.into())],
+        ..Setup::default()
+    };
+    let [one, two] = World::start_together(with("api,live")).await;
+    let _workers = [one.beside(with("worker,timer")).await, one.beside(with("worker,timer")).await];
+    let Some(browser) = on_live_page(&two).await else { return };
+    let file = shared_data("access.log").unwrap_or_else(|| {
+        let file = one.temp_dir().join("access.log");
+        std::fs::write(&file, Log::new().text).expect("the log can be written");
+        file
+    });
+    let [imported, already_there, _] = import(&one, &file).await;
+    assert_eq!(already_there, 0);
+    browser.shows("#total", &imported.to_string()).await;
+    assert_eq!(browser.text("#gaps").await, "0");
+
+    // Which process a group is read through does not matter: it is one group.
+    let printed = two.run(CONSUME).await.printed();
+    assert_eq!(lines(&printed).len() as u64, imported);
+    for world in [&one, &two] {
+        assert_eq!(world.run(CONSUME).await.printed(), "");
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(brokers) = Servers::of_stack().and_then(|servers| servers.kafka) {
+        let topic = format!("angarium.{}.events", one.app());
+        let ids = tokio::task::spawn_blocking(move || ids_in_kafka(&brokers, &topic)).await;
+        let ids = ids.expect("reading does not panic");
+        let distinct: std::collections::HashSet<&Vec<u8>> = ids.iter().collect();
+        assert_eq!((ids.len() as u64, distinct.len() as u64), (imported, imported), "records, and their ids");
+    }
+}
+
+/// The header `id` of every record of a topic, by a client that knows nothing of the product.
+#[cfg(feature = "kafka")]
+fn ids_in_kafka(brokers: &str, topic: &str) -> Vec<Vec<u8>> {
+    use angarium_suite::GUARD;
+    use rdkafka::{
+        ClientConfig, Message, Offset, TopicPartitionList,
+        consumer::{BaseConsumer, Consumer},
+        message::Headers,
+    };
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "suite").set("enable.auto.commit", "false");
+    let consumer: BaseConsumer = config.create().expect("librdkafka takes this");
+    let (_, end) = consumer.fetch_watermarks(topic, 0, GUARD).expect("Kafka has the topic");
+    let mut whole = TopicPartitionList::new();
+    whole.add_partition_offset(topic, 0, Offset::Beginning).expect("it is an offset");
+    consumer.assign(&whole).expect("it can be read");
+    let mut ids = Vec::new();
+    while (ids.len() as i64) < end {
+        let record = consumer.poll(GUARD).expect("there is one more").expect("it can be read");
+        let headers = record.headers().expect("a record has headers");
+        let id = headers.iter().find(|header| header.key == "id").and_then(|header| header.value);
+        ids.push(id.expect("a record has an id").to_vec());
+    }
+    ids
 }

@@ -62,7 +62,7 @@ pub struct BenchArgs {
     config: Option<PathBuf>,
     /// Jars of Kafka's own tools (Maven: org.apache.kafka:kafka-tools), as `java -cp` takes them: the part `fleet`
     /// measures Kafka's limit with them
-    #[arg(long, value_name = "JARS")]
+    #[arg(long, value_name = "JARS", env = "STACK_KAFKA_CLASSPATH")]
     kafka_classpath: Option<String>,
     /// Print one JSON object
     #[arg(long)]
