@@ -7,9 +7,7 @@ use crate::{
     fault::{Disk, Fault, on_kafka},
     writers::Writers,
 };
-use angarium_suite::{
-    On, Oracle, Servers, Setup, World, angarium, eventually, is_long, note, oracle::Account, run,
-};
+use angarium_suite::{On, Oracle, Setup, World, angarium, eventually, is_long, note, oracle::Account, run};
 use std::{
     path::PathBuf,
     process::Command,
