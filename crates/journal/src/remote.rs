@@ -197,6 +197,17 @@ impl Remote {
                 tracing::error!(%error, "a part of the journal ended in a fault");
             }
         }
+        match self.spool.pending(1_000).await {
+            Ok(pending) if pending.is_empty() => {}
+            Ok(pending) => {
+                let records: u64 = pending.iter().map(|one| one.end.saturating_sub(one.position)).sum();
+                tracing::info!(
+                    records,
+                    "Kafka has not taken all; the rest stays in the spool for the next start"
+                );
+            }
+            Err(error) => tracing::warn!(?error, "the spool does not say what is left in it"),
+        }
         self.spool.journal.db().close();
     }
 

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Ready {
     pub address: SocketAddr,
     pub first: Option<FirstStart>,
+    /// What this process does.
+    pub roles: Vec<Role>,
 }
 
 /// Serves until `stop`, then drains and closes the store. `announce` is called once, when requests are taken.
@@ -52,7 +54,7 @@ pub async fn run(
     let routes = listen::Routes { direct, router: api::router(slices, kit.clone()) };
     let (process, roles) = (kit.fleet.id(), kit.fleet.member().roles_text());
     tracing::info!(%address, %process, %roles, data_dir = %config.data_dir.display(), "ready");
-    announce(Ready { address, first })?;
+    announce(Ready { address, first, roles: kit.fleet.member().roles.clone() })?;
     let cut_off = listen::serve(listener, routes, kit.clone(), &config).await;
     if cut_off > 0 {
         tracing::warn!(cut_off, "connections were still busy when the drain time was over");

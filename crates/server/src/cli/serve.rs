@@ -10,6 +10,7 @@ use crate::{
     run::{Ready, run as run_server},
 };
 use angarium_base::error::INTERNAL;
+use angarium_kit::fleet::Role;
 use std::{net::SocketAddr, path::PathBuf};
 use tokio::{
     net::TcpListener,
@@ -105,21 +106,26 @@ fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
         };
         return format!("Angarium {} is ready at {url}\n  {where_keys_are}", env!("CARGO_PKG_VERSION"));
     };
-    format!(
-        "Angarium {version} is ready at {url}\n\n  \
-         live page   {live}\n  \
-         app         {app}\n  \
+    let mut text = format!("Angarium {} is ready at {url}\n\n", env!("CARGO_PKG_VERSION"));
+    // What another process of the fleet serves is at an address that this one does not know.
+    if ready.roles.contains(&Role::Live) {
+        text += &format!("  live page   {}\n", live_url(ready, &first.view_key));
+    }
+    text += &format!(
+        "  app         {app}\n  \
          secret key  {secret}   (for servers and people)\n  \
          write key   {write}   (only sends events: safe in apps and pages)\n\n  \
-         Shown once; also in {keys}, readable by you alone.\n\n\
-         Send an event and see it on the live page:\n  curl '{url}/t/hello?from=curl'\n",
-        version = env!("CARGO_PKG_VERSION"),
-        live = live_url(ready, &first.view_key),
+         Shown once; also in {keys}, readable by you alone.\n",
         app = first.app,
         secret = first.secret_key,
         write = first.write_key,
         keys = keys.display(),
-    )
+    );
+    if ready.roles.contains(&Role::Api) {
+        let seen = if ready.roles.contains(&Role::Live) { " and see it on the live page" } else { "" };
+        text += &format!("\nSend an event{seen}:\n  curl '{url}/t/hello?from=curl'\n");
+    }
+    text
 }
 
 fn warn_of_open_doors(config: &Config) {
