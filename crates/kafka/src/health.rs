@@ -10,11 +10,12 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What all clients of one [`crate::Kafka`] report to.
@@ -27,7 +28,14 @@ pub(crate) struct Health {
     /// Somebody saw the connection fail: the next look is due at once.
     suspect: AtomicBool,
     last_error: Mutex<Option<(String, Instant)>>,
+    /// Reasons that were said since the last sign of life, without what differs each time.
+    said: Mutex<HashSet<String>>,
 }
+
+/// A reason that is younger than this says more than that nobody answered.
+const TELLING: Duration = Duration::from_secs(30);
+/// Reasons that are said at most between two signs of life.
+const SAID: usize = 16;
 
 impl Health {
     pub(crate) fn status(&self) -> Status {
@@ -46,16 +54,27 @@ impl Health {
         self.brokers.store(brokers, Relaxed);
         self.silent.store(false, Relaxed);
         if !self.connected.swap(true, Relaxed) {
+            self.said.lock().clear();
             tracing::info!(brokers, "kafka answers");
         }
     }
 
     pub(crate) fn silent(&self, error: &KafkaError) {
-        self.failed(&error.to_string());
+        let told = self.last_error.lock().as_ref().is_some_and(|(_, at)| at.elapsed() < TELLING);
+        if !told {
+            self.failed(&error.to_string());
+        }
         self.connected.store(false, Relaxed);
         if !self.silent.swap(true, Relaxed) {
             tracing::warn!(error = %error, "kafka does not answer, will try again");
         }
+    }
+
+    /// Whether it was not said yet since the last sign of life.
+    fn is_new(&self, reason: &str) -> bool {
+        let kind: String = reason.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let mut said = self.said.lock();
+        said.len() < SAID && said.insert(kind)
     }
 
     /// Whether nobody answered at the last look.
@@ -87,9 +106,17 @@ impl ClientContext for Listener {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.failed(reason);
         self.0.suspect.store(true, Relaxed);
-        tracing::debug!(error = %error, reason, "a client of kafka reports");
+        // It follows from what was told about each of them.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            return;
+        }
+        self.0.failed(reason);
+        if self.0.is_new(reason) {
+            tracing::warn!(reason, "a client of kafka reports");
+        } else {
+            tracing::debug!(error = %error, reason, "a client of kafka reports");
+        }
     }
 
     fn stats(&self, _: Statistics) {}

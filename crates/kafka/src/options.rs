@@ -168,10 +168,17 @@ fn is_address(broker: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[cfg(not(feature = "librdkafka"))]
+    #[test]
+    fn a_build_without_kafka_says_so() {
+        assert!(why("kafka://b1:9092").contains("no Kafka"));
+    }
+
     fn why(url: &str) -> String {
         Options::from_url(url).unwrap_err().message().to_owned()
     }
 
+    #[cfg(feature = "librdkafka")]
     #[test]
     fn a_url_names_the_brokers_and_how_topics_are_made() {
         let options = Options::from_url("kafka://b1:9092,b2:9093/?partitions=3&replication=2").unwrap();
@@ -187,6 +194,7 @@ mod tests {
         assert!(why("kafka://b?partitions=0").contains("partitions"));
     }
 
+    #[cfg(feature = "librdkafka")]
     #[test]
     fn values_of_properties_are_not_printed_and_ours_are_refused() {
         let mut options = Options::default();

@@ -231,13 +231,22 @@ fn is_of_a_service(name: &str) -> bool {
 /// # Errors
 /// `invalid_config`, naming the key.
 pub fn load(file: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config> {
-    let mut table: toml::Table = file.parse().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+    let mut table: toml::Table = file.parse().map_err(|e| invalid(shown(&e, file)))?;
     for (name, value) in variables {
         let path = name.trim_start_matches("ANGARIUM_").to_lowercase();
-        let keys: Vec<&str> = path.split("__").collect();
-        set(&mut table, &keys, &value).map_err(|e| invalid(format!("{name}: {e}")))?;
+        let mut keys: Vec<&str> = path.split("__").collect();
+        let dotted = keys.last().map(|key| key.replace('_', ".")).unwrap_or_default();
+        let value = match keys.as_mut_slice() {
+            // A shell's variables have no dots: SASL_PASSWORD is sasl.password.
+            [section @ .., key] if is_free(section) => {
+                *key = &dotted;
+                toml::Value::String(value)
+            }
+            _ => read(value),
+        };
+        set(&mut table, &keys, value).map_err(|e| invalid(format!("{name}: {e}")))?;
     }
-    let config: Config = table.try_into().map_err(|e: toml::de::Error| invalid(e.to_string()))?;
+    let config: Config = table.try_into().map_err(|e| invalid(shown(&e, "")))?;
     config.check()?;
     Ok(config)
 }
@@ -246,13 +255,51 @@ fn invalid(message: impl Into<String>) -> Error {
     INVALID_CONFIG.err(message.into().trim_end().to_owned())
 }
 
-/// Puts a variable's value where its name says. It is read as TOML if it can be, else it is a string.
-fn set(table: &mut toml::Table, keys: &[&str], value: &str) -> Result<(), String> {
+/// What is wrong, and where, without the value: it may be a password.
+fn shown(error: &toml::de::Error, file: &str) -> String {
+    let text = error.message();
+    // serde writes `invalid type: integer `7`, expected a string`, and the same of values.
+    let hidden = text
+        .strip_prefix("invalid type: ")
+        .or_else(|| text.strip_prefix("invalid value: "))
+        .and_then(|rest| {
+            let (found, expected) = rest.split_once(", expected ")?;
+            let kind = found.split(['`', '"']).next().unwrap_or_default().trim_end();
+            Some(format!("a {kind} where {expected} is expected"))
+        });
+    let text = hidden.unwrap_or_else(|| text.to_owned());
+    let whole = error.to_string();
+    let key = whole
+        .lines()
+        .find(|line| line.starts_with("in `"))
+        .map(|line| format!(", {line}"))
+        .unwrap_or_default();
+    let before = error.span().and_then(|span| file.get(..span.start)).filter(|_| !file.is_empty());
+    let place = before.map_or_else(String::new, |before| {
+        let (line, column) =
+            (before.matches('\n').count() + 1, before.chars().rev().take_while(|c| *c != '\n').count() + 1);
+        format!("line {line}, column {column}: ")
+    });
+    format!("{place}{text}{key}")
+}
+
+/// Sections whose members are names with dots and values that are text, whatever they look like.
+fn is_free(section: &[&str]) -> bool {
+    matches!(section, ["kafka", "properties" | "topic_config"])
+}
+
+/// A variable's value: TOML if it can be, else a string.
+fn read(value: String) -> toml::Value {
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut table| table.remove("v"));
+    parsed.unwrap_or_else(|| value.into())
+}
+
+/// Puts a variable's value where its name says.
+fn set(table: &mut toml::Table, keys: &[&str], value: toml::Value) -> Result<(), String> {
     match keys {
         [] => Ok(()),
         [key] => {
-            let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
-            table.insert((*key).to_owned(), parsed.unwrap_or_else(|| value.into()));
+            table.insert((*key).to_owned(), value);
             Ok(())
         }
         [key, rest @ ..] => {
@@ -383,6 +430,37 @@ mod tests {
             let message = with(file, variables).unwrap_err().message().to_owned();
             assert!(message.contains("unknown field"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_value_that_may_be_a_password_is_in_no_message() {
+        for file in [
+            "[kafka.properties]\n\"sasl.password\" = secret77",
+            "[kafka.properties]\n\"sasl.password\" = \"after\"secret77",
+            "[kafka.properties]\n\"sasl.password\" = \"secret77",
+            "[kafka.properties]\n\"sasl.password\" = 7777777",
+            "[s3]\nsecret_access_key = 7777777",
+            "[s3]\nsecret_access_key = [\"secret77\"]",
+            "db = 7777777",
+        ] {
+            let message = with(file, &[]).unwrap_err().message().to_owned();
+            assert!(!message.contains("77"), "{message}");
+            let place = ["line 2, column", "kafka", "s3", "db"];
+            assert!(place.iter().any(|place| message.contains(place)), "{message}");
+        }
+    }
+
+    #[test]
+    fn properties_of_kafka_come_from_variables_too_as_text_with_dots() {
+        let variables = [
+            ("ANGARIUM_KAFKA__PROPERTIES__SASL_PASSWORD", "12345678"),
+            ("ANGARIUM_KAFKA__PROPERTIES__SSL.KEY.PASSWORD", "\"quoted\""),
+            ("ANGARIUM_KAFKA__TOPIC_CONFIG__MIN_INSYNC_REPLICAS", "2"),
+        ];
+        let kafka = with("", &variables).unwrap().kafka;
+        assert_eq!(kafka.properties["sasl.password"], "12345678");
+        assert_eq!(kafka.properties["ssl.key.password"], "\"quoted\"");
+        assert_eq!(kafka.topic_config["min.insync.replicas"], "2");
     }
 
     #[test]

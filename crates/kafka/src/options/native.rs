@@ -10,6 +10,12 @@ impl Options {
     /// Whether librdkafka knows the properties and takes their values; what only fits together when a client is made
     /// is said then.
     pub(super) fn check_properties(&self) -> Result<()> {
+        // What secures a connection first: which of several is refused shall not change from one time to the next.
+        let (mut names, properties) = (Vec::from_iter(self.properties.keys()), &self.properties);
+        names.sort_by_key(|name| !name.starts_with("security."));
+        for name in names {
+            ClientConfig::new().set(name, &properties[name]).create_native_config().map_err(refused)?;
+        }
         for config in [self.consumer(), self.producer(None), self.admin()] {
             config.create_native_config().map_err(refused)?;
         }
@@ -85,7 +91,9 @@ impl Options {
 
 /// Why librdkafka does not take the properties, without their values.
 pub(crate) fn refused(error: KafkaError) -> Error {
-    const NO_TLS: &str = " (this build has no TLS: it was made without the feature tls)";
+    const NO_MECHANISM: &str =
+        " (librdkafka takes GSSAPI unless sasl.mechanisms says PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512)";
+    const NO_TLS: &str = " (this build has neither TLS nor SCRAM: it was made without the feature kafka-tls)";
     match error {
         KafkaError::ClientConfig(outcome, _, name, _) => {
             let secure = ["ssl.", "sasl.", "security.", "enable.ssl"];
@@ -99,7 +107,12 @@ pub(crate) fn refused(error: KafkaError) -> Error {
             })
         }
         KafkaError::ClientCreation(why) => {
-            OPTIONS_REFUSED.err(format!("librdkafka does not take these properties together: {why}"))
+            let hint = match why.contains("No provider for SASL mechanism") {
+                true if why.contains("GSSAPI") => NO_MECHANISM,
+                true if !cfg!(feature = "tls") => NO_TLS,
+                _ => "",
+            };
+            OPTIONS_REFUSED.err(format!("librdkafka does not take these properties together: {why}{hint}"))
         }
         other => OPTIONS_REFUSED.err("librdkafka does not start").with_source(other),
     }

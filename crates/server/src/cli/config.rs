@@ -39,6 +39,11 @@ pub fn run(args: ConfigArgs) -> Result {
                 angarium_tracking::enrich::Geo::open(Some(file))
                     .map_err(|error| config.about_geoip(error))?;
             }
+            // What only shows when a client is made; nobody has to answer.
+            if let Some(remote) = config.kafka_streams()? {
+                angarium_kafka::Kafka::open(remote.kafka)
+                    .map_err(|error| Failure::usage(format!("kafka: {}", error.message())))?;
+            }
             say(if args.json { "{\"valid\":true}" } else { "the configuration is valid" })?;
         }
         Action::Show(args) => {
@@ -62,5 +67,11 @@ pub fn load(file: Option<&Path>) -> Result<Config> {
         })?,
         None => String::new(),
     };
-    Ok(config::load(&text, config::environment())?)
+    config::load(&text, config::environment()).map_err(|error| {
+        let failure = Failure::from(error);
+        match file.filter(|_| failure.message.starts_with("line ")) {
+            Some(file) => Failure { message: format!("{}: {}", file.display(), failure.message), ..failure },
+            None => failure,
+        }
+    })
 }

@@ -11,6 +11,7 @@ use crate::{
 };
 use angarium_base::error::INTERNAL;
 use angarium_kit::fleet::Role;
+use futures_util::FutureExt;
 use std::{net::SocketAddr, path::PathBuf};
 use tokio::{
     net::TcpListener,
@@ -143,6 +144,9 @@ fn stop_on_signals() -> Result<CancellationToken> {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         tracing::info!("stopping: no new requests; those being answered are finished");
         token.cancel();
+        // Who signals a process and its group means it once.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        let _ = (interrupt.recv().now_or_never(), terminate.recv().now_or_never());
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
         note("angarium: asked twice to stop: ending at once; what was acknowledged is durable");
         std::process::exit(1);

@@ -139,7 +139,7 @@ async fn a_configuration_that_cannot_be_used_is_wrong_usage_and_names_the_key() 
         ("[http]\nbody_timeout = \"soon\"", "body_timeout"),
         ("[http]\nbody_bytes = \"many\"", "body_bytes"),
         ("[tracking]\ngeoip = \"/nowhere/at/all.mmdb\"", "tracking.geoip /nowhere/at/all.mmdb"),
-        ("[http", "http"),
+        ("[http", "angarium.toml: line 1, column 6"),
     ] {
         std::fs::write(&file, config).expect("it can be written");
         let check = run(angarium(&["config", "check", "--config", path])).await;

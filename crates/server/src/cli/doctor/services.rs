@@ -52,22 +52,18 @@ async fn look_at_streams(config: &Config) -> Finding {
         Ok(Some(remote)) => remote,
         Err(error) => return ill("journal", format!("{}: {}", config.journal, error.message())),
     };
-    let asked = async {
-        let kafka = Kafka::open(angarium_kafka::Options { request_timeout: PATIENCE, ..remote.kafka })?;
-        // Whether it is there is no matter: the brokers answer.
-        kafka.partitions(&TopicName::parse("angarium.doctor")?).await
+    let kafka = match Kafka::open(angarium_kafka::Options { request_timeout: PATIENCE, ..remote.kafka }) {
+        Ok(kafka) => kafka,
+        Err(error) => return ill("journal", format!("{}: {}", config.journal, error.message())),
     };
-    match asked.await {
-        Ok(_) => well("journal", format!("{}: the brokers answer", config.journal)),
-        Err(error) => ill(
-            "journal",
-            format!(
-                "{}: {}; events are kept in the spool until they answer",
-                config.journal,
-                error.message()
-            ),
-        ),
-    }
+    // Whether it is there is no matter: the brokers answer.
+    let asked = async { kafka.partitions(&TopicName::parse("angarium.doctor")?).await };
+    let Err(error) = asked.await else {
+        return well("journal", format!("{}: the brokers answer", config.journal));
+    };
+    let reason = kafka.status().last_error.map(|(reason, _)| format!(" ({reason})")).unwrap_or_default();
+    let kept = "events are kept in the spool until they answer";
+    ill("journal", format!("{}: {}{reason}; {kept}", config.journal, error.message()))
 }
 
 async fn look_at_feed(config: &Config) -> Finding {
