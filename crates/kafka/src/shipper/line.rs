@@ -132,7 +132,7 @@ impl<S: Source> Line<S> {
     async fn fly(&mut self, native: &Native, place: &Place, flights: &mut VecDeque<Flight>) -> Result<()> {
         let (started, mut position, mut room) = (Instant::now(), self.cursor, ROOM_MIN);
         // Half of a window is on its way, half of it is not saved yet.
-        let half_a_window = self.shared.settings.window_records / 2;
+        let half_a_window = (self.shared.settings.window_records / 2).max(1);
         let mut rush = None;
         let headers = self.common_headers();
         loop {
