@@ -26,7 +26,9 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
 use http::{HeaderMap, header};
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::pin, time::Duration};
+use tokio::time::{Instant, error::Elapsed, timeout};
+use tokio_util::sync::CancellationToken;
 
 grants! {
     /// Follow the live feed.
@@ -139,13 +141,16 @@ fn gap_frame(stream: &str, n: u64, cursor: &Cursor) -> String {
 }
 
 fn sse(kit: Kit, reader: Reader, seat: Seat) -> Response {
-    let state = (kit, reader, seat, records::Writer::default(), true);
-    let frames = stream::unfold(state, |(kit, mut reader, seat, mut writer, first)| async move {
+    let state = (Ending::of(&kit), kit, reader, seat, records::Writer::default(), true);
+    let frames = stream::unfold(state, |(mut ending, kit, mut reader, seat, mut writer, first)| async move {
         if first {
             // Says that the feed has begun, and where: who loses the connection before the first frame
             // can resume all the same. A message without data is no event for an EventSource.
             let hello = format!("retry: 2000\nid: {}\n\n", reader.position().encode());
-            return Some((Ok::<_, Infallible>(Bytes::from(hello)), (kit, reader, seat, writer, false)));
+            return Some((
+                Ok::<_, Infallible>(Bytes::from(hello)),
+                (ending, kit, reader, seat, writer, false),
+            ));
         }
         let mut out = String::with_capacity(4_096);
         let next = reader.next(|stream, cursor, record| {
@@ -155,11 +160,7 @@ fn sse(kit: Kit, reader: Reader, seat: Seat) -> Response {
             writer.push(&mut out, Some(stream), cursor, record);
             out.push_str("\n\n");
         });
-        let step = tokio::select! {
-            () = kit.stop.cancelled() => return None,
-            step = tokio::time::timeout(PING_EVERY, next) => step,
-        };
-        match step {
+        match ending.step(next).await? {
             // The position moves on while a filter lets nothing through.
             Err(_) => out = format!(": ping\nid: {}\n\n", reader.position().encode()),
             Ok(Ok(Step::Frames(n))) => drop(kit.metrics.live_frames.inc_by(n)),
@@ -173,7 +174,7 @@ fn sse(kit: Kit, reader: Reader, seat: Seat) -> Response {
                 return None;
             }
         }
-        Some((Ok(Bytes::from(out)), (kit, reader, seat, writer, false)))
+        Some((Ok(Bytes::from(out)), (ending, kit, reader, seat, writer, false)))
     });
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -184,9 +185,42 @@ fn sse(kit: Kit, reader: Reader, seat: Seat) -> Response {
     (headers, Body::from_stream(frames)).into_response()
 }
 
+/// How long a feed looks for records that are there already, when the process stops.
+const LAST_LOOK: Duration = Duration::from_millis(100);
+/// How long it goes on at most: others of the fleet may append without an end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A feed's end: what was acknowledged before the stop is still handed out.
+struct Ending {
+    stop: CancellationToken,
+    since: Option<Instant>,
+}
+
+impl Ending {
+    fn of(kit: &Kit) -> Ending {
+        Ending { stop: kit.stop.clone(), since: None }
+    }
+
+    /// What is next, or that nothing was for so long that a ping is due; `None` when the feed ends.
+    async fn step(
+        &mut self,
+        next: impl Future<Output = Result<Step>>,
+    ) -> Option<Result<Result<Step>, Elapsed>> {
+        let mut next = pin!(next);
+        let step = tokio::select! {
+            biased;
+            step = timeout(PING_EVERY, &mut next) => step,
+            () = self.stop.cancelled() => Ok(timeout(LAST_LOOK, next).await.ok()?),
+        };
+        let is_over =
+            self.stop.is_cancelled() && self.since.get_or_insert_with(Instant::now).elapsed() > LAST_WORDS;
+        (!is_over).then_some(step)
+    }
+}
+
 async fn serve_socket(kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocket) {
     let (mut to, mut from) = socket.split();
-    let mut writer = records::Writer::default();
+    let (mut writer, mut ending) = (records::Writer::default(), Ending::of(&kit));
     loop {
         let mut frames: Vec<String> = Vec::new();
         let next = reader.next(|stream, cursor, record| {
@@ -195,13 +229,15 @@ async fn serve_socket(kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocke
             frames.push(frame);
         });
         let step = tokio::select! {
-            () = kit.stop.cancelled() => break,
             incoming = from.next() => match incoming {
                 // The client has nothing to say on this socket; pings are answered by the protocol.
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
-            step = tokio::time::timeout(PING_EVERY, next) => step,
+            step = ending.step(next) => match step {
+                Some(step) => step,
+                None => break,
+            },
         };
         let message = match step {
             Err(_) => vec![Message::Ping(Bytes::new())],
