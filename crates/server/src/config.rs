@@ -242,6 +242,8 @@ pub fn load(file: &str, variables: impl IntoIterator<Item = (String, String)>) -
                 *key = &dotted;
                 toml::Value::String(value)
             }
+            // An access key may look like a number.
+            ["s3", _] => toml::Value::String(value),
             _ => read(value),
         };
         set(&mut table, &keys, value).map_err(|e| invalid(format!("{name}: {e}")))?;
@@ -461,6 +463,8 @@ mod tests {
         assert_eq!(kafka.properties["sasl.password"], "12345678");
         assert_eq!(kafka.properties["ssl.key.password"], "\"quoted\"");
         assert_eq!(kafka.topic_config["min.insync.replicas"], "2");
+        let s3 = with("", &[("ANGARIUM_S3__ACCESS_KEY_ID", "12345678")]).unwrap().s3;
+        assert_eq!(s3.access_key_id, "12345678");
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn store_part(db: &Db) -> StorePart {
     let store = db.health();
     let is_stale = store.commit_age_ms > COMMIT_AGE_MAX_MS;
     let detail = match (store.healthy, is_stale) {
-        (false, _) => Some("commits fail; nothing is accepted until one succeeds"),
+        (false, _) => Some("commits fail; what needs the store is refused until one succeeds"),
         (true, true) => Some("nothing has reached the disk for longer than it should take"),
         (true, false) => None,
     };

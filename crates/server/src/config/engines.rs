@@ -146,6 +146,13 @@ impl Config {
         if self.blobs.is_empty() {
             return Ok(angarium_blobs::Target::Folder(self.data_dir.join("blobs")));
         }
+        if ["s3:", "s3//"].iter().any(|start| self.blobs.starts_with(start))
+            && !self.blobs.starts_with("s3://")
+        {
+            return Err(invalid(
+                "blobs is a folder or s3://bucket/prefix; a folder with such a name is written ./s3:…",
+            ));
+        }
         let access = S3Access {
             endpoint: Some(self.s3.endpoint.clone()).filter(|endpoint| !endpoint.is_empty()),
             region: self.s3.region.clone(),
@@ -190,7 +197,9 @@ impl Config {
     /// The configuration as it may be shown: without passwords and keys.
     pub fn without_secrets(&self) -> Config {
         let mut shown = self.clone();
-        for url in [&mut shown.db, &mut shown.feed, &mut shown.journal, &mut shown.blobs] {
+        for url in
+            [&mut shown.db, &mut shown.feed, &mut shown.journal, &mut shown.blobs, &mut shown.s3.endpoint]
+        {
             *url = without_password(url);
         }
         if !shown.s3.secret_access_key.is_empty() {
@@ -262,6 +271,7 @@ mod tests {
             (|c| (c.journal, c.kafka.ack) = ("kafka://h:9092".into(), "never".into()), "kafka.ack"),
             (|c| (c.journal, c.kafka.topic) = ("kafka://h:9092".into(), "one".into()), "kafka.topic"),
             (|c| c.blobs = "s3://bucket".into(), "blobs"),
+            (|c| c.blobs = "s3//bucket".into(), "blobs"),
             (|c| c.roles = "api,cook".into(), "cook"),
             (|c| c.roles = " ".into(), "roles"),
         ] {
