@@ -36,7 +36,7 @@ impl Layer {
     pub fn of(folder: &str) -> Layer {
         match folder {
             "base" => Layer::Base,
-            "db" | "journal" | "blobs" | "feed" | "kafka" => Layer::Port,
+            "db" | "journal" | "blobs" | "feed" | "identity" | "kafka" => Layer::Port,
             "kit" => Layer::Kit,
             "server" => Layer::Server,
             "client" => Layer::Client,
