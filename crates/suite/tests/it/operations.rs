@@ -196,7 +196,7 @@ async fn keys_are_shown_once_and_kept_for_the_owner_alone() {
         assert_eq!(kept[key], world.ready()[key], "{key}");
     }
     world.restart().await;
-    assert_eq!(*world.ready(), json!({"url": world.url()}));
+    assert_eq!(*world.ready(), json!({"url": world.url(), "internal_url": null}));
     assert_eq!(world.get("").await.status, 200, "the key is good after a restart");
     let mut stored = Vec::new();
     read_all_but(&file, world.data_dir(), &mut stored);
