@@ -245,3 +245,157 @@ fn stamps(files: &config::Tls) -> Result<Vec<Stamp>> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use std::path::PathBuf;
+
+    /// 2026-01-01.
+    const NOW: Millis = 1_767_225_600_000;
+
+    /// A folder that goes away with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new() -> Folder {
+            let folder = std::env::temp_dir().join(format!("angarium-tls-test-{:016x}", fastrand::u64(..)));
+            fs::create_dir(&folder).unwrap();
+            Folder(folder)
+        }
+
+        fn files(&self) -> config::Tls {
+            let file = |name| self.0.join(name);
+            config::Tls { certificate: file("cert.pem"), key: file("key.pem"), client_ca: PathBuf::new() }
+        }
+
+        /// Puts a new pair there, as a tool does that renames; valid in these years.
+        fn put(&self, years: std::ops::Range<i32>) -> (String, KeyPair) {
+            let (certificate, key) = pair(years);
+            self.write("key.pem", &key.serialize_pem());
+            self.write("cert.pem", &certificate);
+            (certificate, key)
+        }
+
+        fn write(&self, name: &str, content: &str) {
+            let new = self.0.join("new");
+            fs::write(&new, content).unwrap();
+            fs::rename(&new, self.0.join(name)).unwrap();
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn pair(years: std::ops::Range<i32>) -> (String, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key)
+    }
+
+    fn open(files: &config::Tls) -> Tls {
+        Tls::open(files).unwrap().unwrap()
+    }
+
+    fn refused(looked: Result<bool>) -> String {
+        looked.unwrap_err().message().to_owned()
+    }
+
+    /// The instant at which a year begins.
+    fn year(year: i32) -> Millis {
+        time::parse(&format!("{year}-01-01T00:00:00.000Z")).unwrap()
+    }
+
+    #[test]
+    fn without_a_certificate_there_is_no_tls() {
+        assert!(Tls::open(&config::Tls::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_new_pair_is_taken_over_as_a_whole() {
+        let folder = Folder::new();
+        folder.put(2025..2030);
+        let tls = open(&folder.files());
+        assert_eq!(tls.validity(), Validity { from: year(2025), until: year(2030) });
+        assert!(!tls.look(NOW).unwrap(), "nothing has changed");
+        let (certificate, key) = pair(2025..2031);
+        folder.write("cert.pem", &certificate);
+        assert!(refused(tls.look(NOW)).contains("it is not the key of the certificate in"), "half of a pair");
+        assert_eq!(tls.validity().until, year(2030));
+        folder.write("key.pem", &key.serialize_pem());
+        assert!(tls.look(NOW).unwrap());
+        assert_eq!(tls.validity().until, year(2031));
+        assert!(!tls.look(NOW).unwrap(), "it is taken over once");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_and_the_old_pair_stays() {
+        let folder = Folder::new();
+        let (good, key) = folder.put(2025..2030);
+        let files = folder.files();
+        let tls = open(&files);
+        let (other, _) = pair(2025..2031);
+        for (name, content, named) in [
+            ("cert.pem", "", "it has no certificate in PEM"),
+            ("cert.pem", &good[..good.len() / 2], "it has no certificate in PEM"),
+            ("cert.pem", &*key.serialize_pem(), "it has no certificate in PEM"),
+            ("key.pem", "", "it has no private key in PEM"),
+            ("key.pem", &good, "it has no private key in PEM"),
+            ("cert.pem", &other, "it is not the key of the certificate"),
+        ] {
+            folder.write("cert.pem", &good);
+            folder.write("key.pem", &key.serialize_pem());
+            folder.write(name, content);
+            let message = refused(tls.look(NOW));
+            assert!(message.contains(named), "{named}: {message}");
+            assert_eq!(tls.validity().until, year(2030));
+        }
+        fs::remove_file(&files.key).unwrap();
+        let message = refused(tls.look(NOW));
+        let named = format!("http.tls.key {}: it cannot be read", files.key.display());
+        assert!(message.starts_with(&named), "{message}");
+        assert!(Tls::open(&files).is_err(), "a start does not go without");
+    }
+
+    #[test]
+    fn a_pair_that_is_not_valid_now_does_not_replace_one_that_is() {
+        let folder = Folder::new();
+        folder.put(2025..2030);
+        let tls = open(&folder.files());
+        folder.put(2020..2022);
+        assert!(refused(tls.look(NOW)).contains("it has expired at 2022-01-01"));
+        folder.put(2027..2032);
+        assert!(refused(tls.look(NOW)).contains("it is not valid before 2027-01-01"));
+        assert_eq!(tls.validity().until, year(2030));
+        assert!(tls.look(year(2028)).unwrap(), "its time has come");
+        assert_eq!(tls.trouble(year(2028)).map(|error| error.message().to_owned()), None);
+        // The one in use has ended: no other can be worse.
+        folder.put(2040..2041);
+        assert!(tls.look(year(2033)).unwrap());
+        assert!(tls.trouble(year(2033)).is_some());
+    }
+
+    #[test]
+    fn a_file_with_authorities_is_looked_at_too() {
+        let folder = Folder::new();
+        folder.put(2025..2030);
+        let files = config::Tls { client_ca: folder.0.join("ca.pem"), ..folder.files() };
+        folder.write("ca.pem", "nobody");
+        let message = Tls::open(&files).err().unwrap().message().to_owned();
+        assert!(
+            message.starts_with(&format!("http.tls.client_ca {}", files.client_ca.display())),
+            "{message}"
+        );
+        folder.write("ca.pem", &pair(2025..2030).0);
+        let tls = open(&files);
+        assert!(!tls.look(NOW).unwrap());
+        folder.write("ca.pem", &pair(2025..2030).0);
+        assert!(tls.look(NOW).unwrap());
+    }
+}
