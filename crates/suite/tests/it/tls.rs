@@ -388,7 +388,6 @@ async fn a_pair_that_cannot_be_used_is_named_before_and_at_a_start() {
         let examined = examine(&["doctor"]).await;
         let line = examined.stdout.lines().find(|line| line.starts_with("FAIL TLS: "));
         assert!(line.is_some_and(|line| line.contains(named)), "{named}: {examined:?}");
-        // An expired one is shown all the same: some clients do not mind, and the others see why.
         if !named.contains("expired") {
             let started = examine(&["serve", "--listen", "127.0.0.1:0"]).await;
             assert_eq!(started.code, Some(2), "{started:?}");
@@ -396,8 +395,13 @@ async fn a_pair_that_cannot_be_used_is_named_before_and_at_a_start() {
             assert!(!Path::new(&folder.join("data")).exists(), "a data directory was made");
         }
     }
+    // An expired one is shown all the same: some clients do not mind, and the others see why.
+    let world = secured.world().await;
+    let log = world.stderr();
+    assert!(log.contains("clients will not trust this server") && log.contains("it has expired at"), "{log}");
+    assert!(world.caller().try_open("/health/live").await.is_err(), "and they do not");
     good.write(folder);
     assert!(check().await.printed().contains("valid"));
-    let world = secured.world().await;
-    assert!(world.data_dir().exists());
+    let what = "a good one takes its place";
+    eventually(what, async || world.caller().try_open("/health/live").await.ok()).await;
 }
