@@ -15,7 +15,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 use tempfile::TempDir;
@@ -288,6 +288,34 @@ async fn a_stop_lets_what_is_under_way_over_tls_finish() {
     assert_eq!(world.end().await.code(), Some(0), "{}", world.stderr());
     world.restart().await;
     assert_eq!(world.all_events().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_answers_all_whose_handshake_it_began() {
+    let secured = Secured::new();
+    let mut world = secured.world().await;
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let writers = (0..8).map(|_| {
+        let (ca, caller, accepted) = (secured.authority.pem().to_owned(), world.caller(), accepted.clone());
+        tokio::spawn(async move {
+            loop {
+                let caller = caller.by(client_with(tls_client(&ca, None, &[])));
+                match caller.try_post("/events", "application/json", EVENT).await {
+                    Ok(answer) => assert_eq!(answer.status, 202),
+                    Err(error) => return assert!(error.is_connect(), "sent and not answered: {error:?}"),
+                }
+                accepted.fetch_add(1, Relaxed);
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    eventually("requests flow", async || (accepted.load(Relaxed) > 50).then_some(())).await;
+    assert_eq!(world.terminate().await.code(), Some(0), "{}", world.stderr());
+    for writer in writers {
+        writer.await.expect("all are answered, or not let in");
+    }
+    world.restart().await;
+    assert_eq!(world.all_events().await.len(), accepted.load(Relaxed));
 }
 
 #[tokio::test]
