@@ -9,6 +9,10 @@ use reqwest::{
     Method, RequestBuilder, Response, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
 };
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
@@ -50,12 +54,24 @@ impl Client {
     /// has no root certificates for an `https` URL.
     pub fn new(url: &str, key: Option<&str>) -> Result<Client> {
         let base = parse_base(url)?;
+        let trusted = if base.scheme() == "https" { Trusted::System } else { Trusted::Nobody };
+        Client::build(base, key, trusted)
+    }
+
+    /// The same, trusting the authorities whose certificates are in `ca_pem` and no others.
+    ///
+    /// Errors: [`Error::Setup`] also if `ca_pem` has no certificate.
+    pub fn with_ca(url: &str, key: Option<&str>, ca_pem: &[u8]) -> Result<Client> {
+        Client::build(parse_base(url)?, key, Trusted::These(ca_pem))
+    }
+
+    fn build(base: Url, key: Option<&str>, trusted: Trusted<'_>) -> Result<Client> {
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("angarium-client/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             // An API does not redirect, and the key is for this server only.
             .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls(base.scheme() == "https")?);
+            .tls_backend_preconfigured(tls(trusted)?);
         if is_loopback(&base) {
             http = http.no_proxy();
         }
@@ -249,19 +265,44 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// The system's own root certificates; none are read when the server speaks plain HTTP.
-fn tls(trusts_system: bool) -> Result<rustls::ClientConfig> {
+/// Whose certificates a server may show.
+enum Trusted<'a> {
+    /// No root certificates are read: the server speaks plain HTTP.
+    Nobody,
+    System,
+    /// Authorities, in PEM.
+    These(&'a [u8]),
+}
+
+fn tls(trusted: Trusted<'_>) -> Result<rustls::ClientConfig> {
     use rustls_platform_verifier::BuilderVerifierExt;
     let no_tls = |error: rustls::Error| Error::Setup(format!("no TLS: {error}"));
     let config =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(no_tls)?;
-    Ok(if trusts_system {
-        config.with_platform_verifier().map_err(no_tls)?.with_no_client_auth()
-    } else {
-        config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-    })
+    let config = match trusted {
+        Trusted::System => config.with_platform_verifier().map_err(no_tls)?,
+        Trusted::Nobody => config.with_root_certificates(RootCertStore::empty()),
+        Trusted::These(pem) => config.with_root_certificates(roots(pem)?),
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let added = certificate
+            .map_err(|error| error.to_string())
+            .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()));
+        added.map_err(|error| {
+            Error::Setup(format!("a certificate of the authority cannot be used: {error}"))
+        })?;
+    }
+    match roots.is_empty() {
+        true => Err(Error::Setup("there is no certificate of an authority in PEM".into())),
+        false => Ok(roots),
+    }
 }
 
 /// `Retry-After` in seconds (RFC 9110 §10.2.3); its other form, a date, is not what Angarium sends.
@@ -283,6 +324,10 @@ mod tests {
         assert!(!shown.contains("secret") && !shown.contains("pw"), "{shown}");
         for (url, key) in [("localhost:8080", None), ("not a url", None), ("http://h", Some("a\nb"))] {
             assert!(matches!(Client::new(url, key), Err(Error::Setup(_))), "{url}");
+        }
+        for pem in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            let made = Client::with_ca("https://h", None, pem.as_bytes());
+            assert!(matches!(made, Err(Error::Setup(_))), "{pem}");
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub requests_in_flight: Gauge,
     pub connections: Gauge,
     pub connections_refused: Counter,
+    /// Empty without TLS.
+    pub tls_expires: Family<[(String, String); 0], Gauge>,
     pub events_accepted: Counter,
     pub events_duplicate: Counter,
     pub events_rejected: Family<Reason, Counter>,
@@ -52,6 +54,7 @@ impl Metrics {
             requests_in_flight: Gauge::default(),
             connections: Gauge::default(),
             connections_refused: Counter::default(),
+            tls_expires: Family::default(),
             events_accepted: Counter::default(),
             events_duplicate: Counter::default(),
             events_rejected: Family::default(),
@@ -79,6 +82,11 @@ impl Metrics {
             "http_connections_refused",
             "Connections refused for being too many",
             self.connections_refused.clone(),
+        );
+        r.register(
+            "tls_certificate_expires_seconds",
+            "Time until the certificate in use is no longer valid",
+            self.tls_expires.clone(),
         );
         r.register("events_accepted", "Events made durable", self.events_accepted.clone());
         r.register(

@@ -1,5 +1,6 @@
 //! The routes of all slices, and those that are about the server itself.
 
+pub mod internal;
 mod processes;
 mod readiness;
 

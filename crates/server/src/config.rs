@@ -53,6 +53,8 @@ pub struct Config {
 pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Address and port of the internal listener, for `/metrics`, `/health/…` and `/v1/processes` without a key; none, if empty.
+    pub internal: String,
     /// Whose `X-Forwarded-For` and `Forwarded` headers are believed: addresses, networks, `loopback`, `private`.
     pub trusted_proxies: Vec<String>,
     /// Connections at a time.
@@ -73,6 +75,40 @@ pub struct Http {
     pub live_backlog: u64,
     /// Readers of the live feed at a time.
     pub live_readers: usize,
+    pub tls: Tls,
+}
+
+/// Files in PEM, looked at every few seconds. Without a certificate the server speaks plain HTTP.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The server's certificate, and those between it and the root, in this order.
+    pub certificate: PathBuf,
+    /// Its private key: PKCS#8, PKCS#1 or SEC1, not encrypted.
+    pub key: PathBuf,
+    /// Certificates of authorities. If given, only clients with a certificate by one of them are let in.
+    pub client_ca: PathBuf,
+}
+
+impl Tls {
+    /// Whether the listener speaks TLS.
+    pub fn is_on(&self) -> bool {
+        !self.certificate.as_os_str().is_empty()
+    }
+
+    fn check(&self) -> Result<()> {
+        let given = |file: &PathBuf| !file.as_os_str().is_empty();
+        match (given(&self.certificate), given(&self.key), given(&self.client_ca)) {
+            (true, true, _) | (false, false, false) => Ok(()),
+            (true, false, _) => Err(invalid("http.tls.key is missing: http.tls.certificate needs its key")),
+            (false, true, _) => {
+                Err(invalid("http.tls.certificate is missing: http.tls.key needs its certificate"))
+            }
+            (false, false, true) => {
+                Err(invalid("http.tls.client_ca needs http.tls.certificate and http.tls.key"))
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
@@ -181,6 +217,7 @@ impl Default for Http {
         let limits = Limits::default();
         Http {
             listen: ([127, 0, 0, 1], 8080).into(),
+            internal: String::new(),
             trusted_proxies: Vec::new(),
             max_connections: 10_000,
             body_bytes: limits.body_bytes,
@@ -191,6 +228,7 @@ impl Default for Http {
             drain: seconds(30),
             live_backlog: limits.live_backlog,
             live_readers: limits.live_readers,
+            tls: Tls::default(),
         }
     }
 }
@@ -210,7 +248,7 @@ impl Default for Streams {
 pub fn environment() -> Vec<(String, String)> {
     let ours = |name: &str| {
         name.starts_with("ANGARIUM_")
-            && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CONFIG"].contains(&name)
+            && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CA", "ANGARIUM_CONFIG"].contains(&name)
             && !is_of_a_service(name)
     };
     std::env::vars_os()
@@ -353,10 +391,28 @@ impl Config {
                 )));
             }
         }
+        self.check_listeners()?;
         self.check_engines()?;
         angarium_tracking::enrich::TrustedProxies::parse(&self.http.trusted_proxies)
             .map_err(|e| invalid(format!("http.trusted_proxies: {}", e.message())))?;
         Ok(())
+    }
+
+    /// What can be wrong about the listeners, without looking at files.
+    pub fn check_listeners(&self) -> Result<()> {
+        self.internal()?;
+        self.http.tls.check()
+    }
+
+    /// Where the internal listener listens.
+    pub fn internal(&self) -> Result<Option<SocketAddr>> {
+        if self.http.internal.is_empty() {
+            return Ok(None);
+        }
+        let address = self.http.internal.parse();
+        address.map(Some).map_err(|_| {
+            invalid("http.internal is an address and a port such as 127.0.0.1:9464, or empty for none")
+        })
     }
 
     /// An error about the geo-IP database, with the key and the file: it is the configuration that is wrong.
@@ -492,6 +548,10 @@ mod tests {
             ("[log]\nlevel = \"loud\"", "log.level"),
             ("[http]\nheader_timeout = \"soon\"", "header_timeout"),
             ("[http]\nevent_bytes = 1", "http.event_bytes"),
+            ("[http]\ninternal = \"inside\"", "http.internal"),
+            ("[http.tls]\ncertificate = \"c.pem\"", "http.tls.key"),
+            ("[http.tls]\nkey = \"k.pem\"", "http.tls.certificate"),
+            ("[http.tls]\nclient_ca = \"ca.pem\"", "http.tls.client_ca"),
             ("[http]\ntrusted_proxies = [\"everybody\"]", "http.trusted_proxies"),
             ("[compat]\nanonymous = [\"x\"]", "compat.anonymous"),
             ("[retention.events]\nage = \"0s\"", "retention.events"),

@@ -8,3 +8,4 @@ mod listen;
 mod open;
 pub mod run;
 pub mod slices;
+mod tls;

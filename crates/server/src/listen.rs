@@ -1,16 +1,20 @@
 //! Connections: accepted up to a number, served until they end or the server drains.
 
-use crate::{config::Config, guarded::Guarded};
+use crate::{guarded::Guarded, tls::Tls};
 use angarium_kit::{Direct, Kit, http::Peer};
 use axum::{Router, body::Body};
 use futures_util::{FutureExt as _, future::Either};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
 };
 use std::{
     convert::Infallible,
+    io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -19,11 +23,18 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+angarium_base::codes! {
+    /// This port speaks TLS, and the request came without. Write `https://` in the URL.
+    HTTPS_REQUIRED = "https_required": Malformed;
+}
 
 /// Headers of a request up to which hyper reads them; the layer refuses more than its own limit with words.
 const MAX_HEADERS: usize = 1_000;
@@ -32,56 +43,59 @@ const HEADER_BYTES: usize = 64 << 10;
 const LINGER: Duration = Duration::from_millis(500);
 /// Connections that were half made at a stop are complete after so long.
 const HANDSHAKE: Duration = Duration::from_millis(100);
+/// The first byte of whoever speaks TLS: a record with a handshake (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+/// As much of a request to the wrong scheme is read, so that its client gets to read the answer.
+const UNREAD_BYTES: u64 = 64 << 10;
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 129\r\n\r\n\
 {\"type\":\"/docs/errors#overloaded\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\",\"code\":\"overloaded\"}";
 
-/// Serves connections until the kit's stop token is cancelled, then lets those in progress finish, for as
-/// long as config says. Returns how many had to be cut off.
-pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Config) -> usize {
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.http.header_timeout.0)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(HEADER_BYTES * 4)
-        .half_close(true);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(HEADER_BYTES as u32)
-        .max_concurrent_streams(256)
-        .keep_alive_interval(Duration::from_secs(20));
-    let server = Arc::new(server);
+/// A listener, what is behind it, and what it bears.
+pub struct Door {
+    pub listener: TcpListener,
+    pub routes: Routes,
+    /// Without it, plain HTTP is spoken.
+    pub tls: Option<Arc<Tls>>,
+    pub max_connections: usize,
+    pub header_timeout: Duration,
+    pub drain: Duration,
+    /// Cancelled when it is to stop.
+    pub stop: CancellationToken,
+}
+
+/// Serves connections until the door's stop token is cancelled, then lets those in progress finish, for as
+/// long as the door says. Returns how many had to be cut off.
+pub async fn serve(door: Door, kit: Kit) -> usize {
+    let Door { listener, routes, tls, max_connections, header_timeout, drain, stop } = door;
+    let host = Arc::new(Host {
+        server: http_server(header_timeout),
+        routes,
+        silence: header_timeout,
+        stop,
+        hurry: CancellationToken::new(),
+        kit,
+    });
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(config.http.max_connections));
-    let silence = config.http.header_timeout.0;
+    let places = Arc::new(Semaphore::new(max_connections));
     let let_in = |socket: TcpStream, peer: SocketAddr| {
         let Ok(place) = places.clone().try_acquire_owned() else {
-            kit.metrics.connections_refused.inc();
-            tokio::spawn(refuse(socket));
+            host.kit.metrics.connections_refused.inc();
+            // Who speaks TLS would not understand the words, and a handshake is no answer within milliseconds.
+            if tls.is_none() {
+                tokio::spawn(refuse(socket));
+            }
             return;
         };
         // Answers are small and whole: waiting for more to send only delays them.
         let _ = socket.set_nodelay(true);
-        let asked = Arc::new(AtomicBool::new(false));
-        let socket = Guarded::new(socket, silence, asked.clone(), kit.stop.clone());
-        let service = service(routes.clone(), kit.clone(), peer, asked);
-        let connection = server.serve_connection_with_upgrades(TokioIo::new(socket), service).into_owned();
-        let connection = graceful.watch(connection);
-        let metrics = kit.metrics.clone();
-        tokio::spawn(async move {
-            metrics.connections.inc();
-            // A broken connection is its client's matter.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, %peer, "a connection broke");
-            }
-            metrics.connections.dec();
-            drop(place);
-        });
+        let guest = Guest { host: host.clone(), peer, watcher: graceful.watcher(), place };
+        match &tls {
+            None => drop(tokio::spawn(guest.attend(socket))),
+            Some(tls) => drop(tokio::spawn(guest.attend_by_tls(socket, tls.acceptor()))),
+        }
     };
-    while let Some(accepted) = kit.stop.run_until_cancelled(listener.accept()).await {
+    while let Some(accepted) = host.stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((socket, peer)) => let_in(socket, peer),
             Err(error) => {
@@ -103,10 +117,98 @@ pub async fn serve(listener: TcpListener, routes: Routes, kit: Kit, config: &Con
     };
     let _ = tokio::time::timeout(HANDSHAKE, late).await;
     drop(listener);
-    let all_gone = places.acquire_many(config.http.max_connections as u32);
-    let _ = tokio::time::timeout(LINGER.min(config.http.drain.0 / 2), all_gone).await;
-    let drained = tokio::time::timeout(config.http.drain.0, graceful.shutdown()).await;
-    if drained.is_err() { config.http.max_connections - places.available_permits() } else { 0 }
+    let all_gone = places.acquire_many(max_connections as u32);
+    let _ = tokio::time::timeout(LINGER.min(drain / 2), all_gone).await;
+    host.hurry.cancel();
+    let drained = tokio::time::timeout(drain, graceful.shutdown()).await;
+    if drained.is_err() { max_connections - places.available_permits() } else { 0 }
+}
+
+fn http_server(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HEADER_BYTES * 4)
+        .half_close(true);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADER_BYTES as u32)
+        .max_concurrent_streams(256)
+        .keep_alive_interval(Duration::from_secs(20));
+    server
+}
+
+/// What the connections of a door share.
+struct Host {
+    server: auto::Builder<TokioExecutor>,
+    routes: Routes,
+    /// How long a connection may be without a first request.
+    silence: Duration,
+    stop: CancellationToken,
+    /// Cancelled when who has not finished a handshake need not go on.
+    hurry: CancellationToken,
+    kit: Kit,
+}
+
+/// One connection, with its place.
+struct Guest {
+    host: Arc<Host>,
+    peer: SocketAddr,
+    watcher: Watcher,
+    place: OwnedSemaphorePermit,
+}
+
+impl Guest {
+    async fn attend(self, socket: TcpStream) {
+        let asked = Arc::new(AtomicBool::new(false));
+        let socket = Guarded::new(socket, self.host.silence, asked.clone(), self.host.stop.clone());
+        self.converse(socket, asked).await;
+    }
+
+    /// The same after a handshake, which is this connection's matter: however slow it is, nobody waits for it.
+    async fn attend_by_tls(self, socket: TcpStream, acceptor: TlsAcceptor) {
+        let Host { silence, stop, hurry, .. } = &*self.host;
+        let asked = Arc::new(AtomicBool::new(false));
+        let handshake = async {
+            let mut first = [0];
+            socket.peek(&mut first).await?;
+            if first[0] != TLS_HANDSHAKE {
+                tell_to_use_tls(socket, first[0]).await;
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "not the beginning of TLS"));
+            }
+            acceptor.accept(Guarded::new(socket, *silence, asked.clone(), stop.clone())).await
+        };
+        match tokio::time::timeout(*silence, hurry.run_until_cancelled(handshake)).await {
+            Ok(Some(Ok(stream))) => self.converse(stream, asked).await,
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, peer = %self.peer, "a connection did not come to TLS");
+            }
+            Ok(None) | Err(_) => tracing::debug!(peer = %self.peer, "a handshake was cut off"),
+        }
+    }
+
+    /// Answers requests until the connection ends.
+    async fn converse(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        asked: Arc<AtomicBool>,
+    ) {
+        let Guest { host, peer, watcher, place } = self;
+        let service = service(host.routes.clone(), host.kit.clone(), host.stop.clone(), peer, asked);
+        let connection =
+            host.server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        host.kit.metrics.connections.inc();
+        // A broken connection is its client's matter.
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, %peer, "a connection broke");
+        }
+        host.kit.metrics.connections.dec();
+        drop(place);
+    }
 }
 
 /// Has the system drop requests for new connections; those that it has begun to make it completes.
@@ -142,6 +244,7 @@ pub struct Routes {
 fn service(
     routes: Routes,
     kit: Kit,
+    stop: CancellationToken,
     peer: SocketAddr,
     asked: Arc<AtomicBool>,
 ) -> impl hyper::service::Service<
@@ -154,7 +257,7 @@ fn service(
         asked.store(true, Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
-        let stop = kit.stop.clone();
+        let stop = stop.clone();
         let is_http1 = request.version() <= http::Version::HTTP_11;
         let answer = match routes.direct.iter().find(|direct| (direct.takes)(&request)) {
             Some(direct) => Either::Left((direct.answer)(kit.clone(), request).map(Ok)),
@@ -180,4 +283,28 @@ async fn refuse(mut socket: TcpStream) {
         socket.shutdown().await
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
+}
+
+/// Who speaks HTTP to a port with TLS is told so; who speaks something else would not understand.
+async fn tell_to_use_tls(mut socket: TcpStream, first: u8) {
+    if !first.is_ascii_uppercase() {
+        return;
+    }
+    let (code, status) = (HTTPS_REQUIRED.name, HTTPS_REQUIRED.kind.status());
+    let problem = format!(
+        "{{\"type\":\"/docs/errors#{code}\",\"title\":\"Bad Request\",\"status\":{status},\
+         \"detail\":\"this port speaks TLS: use https:// instead of http://\",\"code\":\"{code}\"}}"
+    );
+    let length = problem.len();
+    let answer = format!(
+        "HTTP/1.1 {status} Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n{problem}"
+    );
+    let told = async {
+        socket.write_all(answer.as_bytes()).await?;
+        socket.shutdown().await?;
+        // Closed with something unread, the connection would be reset and the answer lost.
+        tokio::io::copy(&mut socket.take(UNREAD_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(1), told).await;
 }

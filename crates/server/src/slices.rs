@@ -35,6 +35,7 @@ pub fn codes() -> Vec<Code> {
         angarium_live::CODES,
         crate::config::CODES,
         crate::api::CODES,
+        crate::listen::CODES,
     ]
     .concat();
     codes.extend(angarium_tracking::CODES.concat());

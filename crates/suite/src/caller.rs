@@ -1,6 +1,6 @@
 //! Plain HTTP with a key and no retries: what a test sends is what it wrote.
 
-use crate::World;
+use crate::{World, tls_client};
 use reqwest::{
     Method,
     header::{CONTENT_TYPE, HeaderMap},
@@ -33,9 +33,11 @@ pub struct Reply {
 }
 
 impl Caller {
-    pub(crate) fn new(url: &str, app: &str, key: &str) -> Caller {
+    /// `ca` is whom it trusts where the URL is `https`.
+    pub(crate) fn new(url: &str, app: &str, key: &str, ca: &str) -> Caller {
+        let http = client_with(tls_client(ca, None, &[]));
         let (urls, turn) = (vec![url.to_owned()], Arc::default());
-        Caller { http: client(), urls, turn, app: app.to_owned(), key: key.to_owned() }
+        Caller { http, urls, turn, app: app.to_owned(), key: key.to_owned() }
     }
 
     /// Whoever calls these worlds through a load balancer: one after the other, and the next one where no
@@ -66,6 +68,11 @@ impl Caller {
 
     fn in_app(&self, rest: &str) -> String {
         format!("/v1/apps/{}{rest}", self.app)
+    }
+
+    /// The same caller by another client.
+    pub fn by(&self, http: reqwest::Client) -> Caller {
+        Caller { http, ..self.clone() }
     }
 
     /// The same caller with another key.
@@ -161,22 +168,17 @@ impl Reply {
 }
 
 /// A client that does what it is told once: no retries, no redirects, no proxy.
-fn client() -> reqwest::Client {
-    plain().build().expect("a client without TLS certificates can always be made")
+pub fn client_with(tls: rustls::ClientConfig) -> reqwest::Client {
+    plain(tls).build().expect("a client whose TLS is made can always be made")
 }
 
-/// The same, which opens a connection for each request: some servers close idle ones without a word.
+/// The same without TLS, which opens a connection for each request: some servers close idle ones without a word.
 pub fn client_without_pool() -> reqwest::Client {
-    plain().pool_max_idle_per_host(0).build().expect("a client without TLS certificates can always be made")
+    let plain = plain(tls_client("", None, &[])).pool_max_idle_per_host(0);
+    plain.build().expect("a client whose TLS is made can always be made")
 }
 
-fn plain() -> reqwest::ClientBuilder {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring knows TLS")
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
+fn plain(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .retry(reqwest::retry::never())

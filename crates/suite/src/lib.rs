@@ -8,6 +8,7 @@
 //! | [`servers`] | a PostgreSQL and a Redis of a test's own, which it may kill |
 //! | [`caller`] | plain HTTP with a key and no retries: what a test sends is what it wrote |
 //! | [`process`] | finding and starting the binary, in a clean environment |
+//! | [`authority`] | an authority of a test's own, and the certificates it gives out |
 //! | [`oracle`] | acknowledged ⇒ there once; there ⇒ sent; intact |
 //!
 //! Every test runs on the embedded engine, with `SUITE_ON=stack` on PostgreSQL, Redis and S3, and with `SUITE_ON=kafka` on
@@ -15,6 +16,7 @@
 //!
 //! The suite knows the product from outside: HTTP, WebSocket, the command line, the files a user may touch.
 
+pub mod authority;
 pub mod caller;
 pub mod oracle;
 pub mod place;
@@ -23,6 +25,7 @@ pub mod servers;
 pub mod start;
 pub mod world;
 
+pub use authority::{Authority, Pair, tls_client};
 pub use caller::{Caller, Reply};
 pub use oracle::Oracle;
 pub use place::{Place, Servers};

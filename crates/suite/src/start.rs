@@ -25,6 +25,8 @@ pub struct Setup {
     pub data_dir: Option<PathBuf>,
     /// What the first start of that data directory said, if it was not this one.
     pub keys: Option<Keys>,
+    /// Whom callers trust (PEM), where the configuration has the server speak TLS.
+    pub ca: String,
     pub on: On,
 }
 

@@ -281,7 +281,7 @@ impl Starting {
         let url = start::text(&self.ready, "url");
         World {
             server: Some(self.server),
-            caller: Caller::new(&url, &keys.app, &keys.secret_key),
+            caller: Caller::new(&url, &keys.app, &keys.secret_key, &setup.ca),
             live_url: format!("{url}{}", keys.live_path),
             ready: self.ready,
             port: url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("the URL has a port"),

@@ -4,7 +4,11 @@ use super::{
     failure::{Failure, Result},
     output::say,
 };
-use crate::config::{self, Config};
+use crate::{
+    config::{self, Config},
+    tls::Tls,
+};
+use angarium_base::Clock;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
@@ -38,6 +42,11 @@ pub fn run(args: ConfigArgs) -> Result {
             if let Some(file) = &config.tracking.geoip {
                 angarium_tracking::enrich::Geo::open(Some(file))
                     .map_err(|error| config.about_geoip(error))?;
+            }
+            if let Some(trouble) =
+                Tls::open(&config.http.tls)?.and_then(|tls| tls.trouble(Clock::system().now()))
+            {
+                return Err(trouble.into());
             }
             // What only shows when a client is made; nobody has to answer.
             if let Some(remote) = config.kafka_streams()? {

@@ -2,6 +2,7 @@
 
 use super::failure::{Failure, Result};
 use angarium_client::{App, Client};
+use std::path::PathBuf;
 
 #[derive(clap::Args, Clone)]
 #[command(next_help_heading = "Connection")]
@@ -12,6 +13,9 @@ pub struct ConnectionArgs {
     /// An API key; the first start of a server prints one, and keeps it in first-start.json of its data directory
     #[arg(long, env = "ANGARIUM_KEY", hide_env_values = true)]
     pub key: Option<String>,
+    /// Trust the authorities in this file (PEM) and no others, for a server whose certificate is by a private one
+    #[arg(long, env = "ANGARIUM_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The app, by id or bundle id [default: the only app of the key]
     #[arg(long)]
     pub app: Option<String>,
@@ -26,7 +30,12 @@ pub struct Connection {
 impl ConnectionArgs {
     /// A client; nothing is sent yet.
     pub fn client(&self) -> Result<Client> {
-        Ok(Client::new(&self.url, self.key())?)
+        let Some(file) = self.ca.as_ref().filter(|file| !file.as_os_str().is_empty()) else {
+            return Ok(Client::new(&self.url, self.key())?);
+        };
+        let named = |error: String| Failure::usage(format!("--ca {}: {error}", file.display()));
+        let pem = std::fs::read(file).map_err(|error| named(format!("it cannot be read: {error}")))?;
+        Client::with_ca(&self.url, self.key(), &pem).map_err(|error| named(error.to_string()))
     }
 
     /// The key; an empty variable is none.

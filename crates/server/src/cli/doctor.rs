@@ -9,7 +9,11 @@ use super::{
     failure::{Failure, Result},
     output::say,
 };
-use crate::config::{Config, Store};
+use crate::{
+    config::{Config, Store},
+    tls::Tls,
+};
+use angarium_base::Clock;
 use serde::Serialize;
 use std::{
     fs::File,
@@ -55,6 +59,7 @@ pub async fn run(args: DoctorArgs) -> Result {
             findings.push(well("configuration", "can be used"));
             config.data_dir = args.data_dir.unwrap_or(config.data_dir);
             findings.push(look_at_geoip(&config));
+            findings.push(look_at_tls(&config));
             if let Ok(Store::Folder) = config.store() {
                 findings.extend(look_at_data_dir(&config.data_dir));
             }
@@ -88,6 +93,26 @@ fn look_at_geoip(config: &Config) -> Finding {
             Ok(_) => well("geo-IP", format!("{} can be read", file.display())),
             Err(error) => ill("geo-IP", config.about_geoip(error).message().to_owned()),
         },
+    }
+}
+
+fn look_at_tls(config: &Config) -> Finding {
+    let files = &config.http.tls;
+    let now = Clock::system().now();
+    match Tls::open(files) {
+        Ok(None) => well(
+            "TLS",
+            "no certificate is named in the file or the environment (http.tls.certificate); a server without --tls-certificate speaks plain HTTP",
+        ),
+        Ok(Some(tls)) => match tls.trouble(now) {
+            Some(trouble) => ill("TLS", trouble.message()),
+            None => {
+                let (until, file) = (tls.validity().until, files.certificate.display());
+                let (days, until) = ((until - now) / 86_400_000, angarium_base::time::format(until));
+                well("TLS", format!("{file} fits its key and is valid for {days} days, until {until}"))
+            }
+        },
+        Err(error) => ill("TLS", error.message()),
     }
 }
 

@@ -227,7 +227,7 @@ mod tests {
             event_type: None,
             format: TailFormat::Pretty,
             json: false,
-            connection: ConnectionArgs { url, key: None, app: None },
+            connection: ConnectionArgs { url, key: None, ca: None, app: None },
         };
         let screen = Screen::default();
         tail(&args, &connection, &Output::to(screen.clone())).await.unwrap();

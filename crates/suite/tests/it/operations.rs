@@ -25,10 +25,11 @@ async fn slow_request(world: &World) -> Wire {
     wire
 }
 
-async fn no_more_connections(world: &World) {
-    let address = world.url().replace("http://", "");
+pub async fn no_more_connections(world: &World) {
+    let url = world.url();
+    let address = url.rsplit('/').next().expect("a URL has an address");
     let what = "new connections are refused";
-    eventually(what, async || tokio::net::TcpStream::connect(&address).await.is_err().then_some(())).await;
+    eventually(what, async || tokio::net::TcpStream::connect(address).await.is_err().then_some(())).await;
 }
 
 #[tokio::test]
@@ -196,7 +197,7 @@ async fn keys_are_shown_once_and_kept_for_the_owner_alone() {
         assert_eq!(kept[key], world.ready()[key], "{key}");
     }
     world.restart().await;
-    assert_eq!(*world.ready(), json!({"url": world.url()}));
+    assert_eq!(*world.ready(), json!({"url": world.url(), "internal_url": null}));
     assert_eq!(world.get("").await.status, 200, "the key is good after a restart");
     let mut stored = Vec::new();
     read_all_but(&file, world.data_dir(), &mut stored);
@@ -264,7 +265,7 @@ async fn metrics(world: &World) -> HashMap<String, f64> {
 }
 
 /// One sample; 0 while it is not there.
-async fn metric(world: &World, name: &str) -> f64 {
+pub async fn metric(world: &World, name: &str) -> f64 {
     metrics(world).await.get(name).copied().unwrap_or_default()
 }
 

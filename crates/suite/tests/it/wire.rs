@@ -7,12 +7,18 @@ use tokio::{
     time::timeout,
 };
 
+/// A connection to the server, without TLS whatever its URL says.
+pub async fn connect(world: &World) -> TcpStream {
+    let url = world.url();
+    let address = url.rsplit('/').next().expect("a URL has an address");
+    TcpStream::connect(address).await.expect("the server takes connections")
+}
+
 pub struct Wire(TcpStream);
 
 impl Wire {
     pub async fn open(world: &World) -> Wire {
-        let address = world.url().replace("http://", "");
-        Wire(TcpStream::connect(address).await.expect("the server takes connections"))
+        Wire(connect(world).await)
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
