@@ -55,6 +55,10 @@ ids! {
     AppId = "app_";
     /// Names an API key; not the key itself.
     KeyId = "key_";
+    /// Names a grant.
+    GrantId = "grt_";
+    /// Names an entry of an app's audit.
+    AuditId = "aud_";
     /// Names an event that came without an id of its own.
     EventId = "evt_";
     /// Names one HTTP request, in its answer and in the log.

@@ -22,6 +22,7 @@
 //! Or streams in Kafka, behind a spool of the embedded kind ([`remote`]).
 
 mod dedupe;
+mod deletion;
 mod follow;
 mod frame;
 mod groups;
@@ -554,6 +555,15 @@ impl Journal {
     fn retention(&self, stream: &str) -> Retention {
         let by_name = &self.0.options.retention;
         by_name.get(stream).or_else(|| by_name.get("*")).copied().unwrap_or_default()
+    }
+
+    fn remote(&self) -> Option<&Arc<Remote>> {
+        self.0.remote.as_ref()
+    }
+
+    /// Forgets the handles of an app that is gone.
+    fn forget_app(&self, app: &AppId) {
+        self.0.streams.write().remove(app);
     }
 
     fn retention_every(&self) -> Duration {

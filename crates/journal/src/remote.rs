@@ -274,6 +274,14 @@ impl Remote {
         Ok(topic)
     }
 
+    /// Removes a stream's topic.
+    pub async fn delete_topic(&self, app: &AppId, stream: &str) -> Result<()> {
+        let topic = self.kafka.topic_for(app, stream)?;
+        self.kafka.delete_topic(&topic).await?;
+        self.topics.lock().remove(&topic);
+        Ok(())
+    }
+
     /// The first offset that Kafka has of the stream, and the one after the last.
     pub async fn bounds(&self, stream: &Stream) -> Result<(u64, u64)> {
         let topic = self.topic(&stream.app, &stream.name).await?;

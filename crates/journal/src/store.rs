@@ -234,6 +234,26 @@ pub fn forget_counts(tx: &mut Tx<'_>, stream: i64, before_minute: i64) -> Result
     Ok(())
 }
 
+/// Removes some of a stream's batches; returns how many.
+pub fn delete_some(tx: &mut Tx<'_>, stream: i64, limit: i64) -> Result<u64> {
+    tx.exec(
+        "DELETE FROM journal WHERE stream = $1 AND first_offset IN \
+         (SELECT first_offset FROM journal WHERE stream = $1 ORDER BY first_offset LIMIT $2)",
+        v![stream, limit],
+    )
+}
+
+/// Leaves nothing of an emptied stream but its number, which is not given to another: others may remember it.
+pub fn abandon(tx: &mut Tx<'_>, stream: i64) -> Result<()> {
+    tx.exec("DELETE FROM stream_counts WHERE stream = $1", v![stream])?;
+    tx.exec("DELETE FROM consumer_groups WHERE stream = $1", v![stream])?;
+    tx.exec(
+        "UPDATE streams SET app = '', name = CAST(id AS TEXT), first_offset = next_offset, bytes = 0 WHERE id = $1",
+        v![stream],
+    )?;
+    Ok(())
+}
+
 pub fn group(tx: &mut Tx<'_>, stream: i64, name: &str) -> Result<Option<GroupRow>> {
     tx.maybe(
         "SELECT committed, holder, lease_until FROM consumer_groups WHERE stream = $1 AND name = $2",

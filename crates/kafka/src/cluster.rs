@@ -61,6 +61,14 @@ impl Kafka {
         self.0.control.ensure_topic(topic).await
     }
 
+    /// Deletes `topic` and all that is in it; that it is not there is as good.
+    ///
+    /// # Errors
+    /// `kafka_unavailable`; `kafka_refused` when we may not.
+    pub async fn delete_topic(&self, topic: &TopicName) -> Result<()> {
+        self.0.control.delete_topic(topic).await
+    }
+
     /// How many partitions `topic` has now; `None` when there is no such topic. Asks Kafka.
     pub async fn partitions(&self, topic: &TopicName) -> Result<Option<i32>> {
         self.0.control.partitions(topic).await

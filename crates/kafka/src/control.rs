@@ -232,6 +232,34 @@ impl Control {
         }
     }
 
+    /// Deletes `topic`; that it is not there is as good.
+    pub(crate) async fn delete_topic(&self, topic: &TopicName) -> Result<()> {
+        let permit = self.asking.clone().acquire_owned().await.or_error(UNAVAILABLE, "Kafka is closed")?;
+        let (options, health) = (self.options.clone(), self.health.clone());
+        let admin = blocking(move || {
+            AdminClient::from_config_and_context(&options.admin(), Listener(health)).map_err(refused)
+        })
+        .await??;
+        let within = Some(self.options.request_timeout);
+        let asked = AdminOptions::new().request_timeout(within).operation_timeout(within);
+        let outcome = admin.delete_topics(&[topic.as_str()], &asked).await;
+        crate::cluster::elsewhere((admin, permit));
+        self.forget(topic);
+        let outcome = outcome.map_err(|error| error_of(error, "Kafka did not delete the topic"))?;
+        match outcome.into_iter().next() {
+            Some(Ok(_)) => {
+                tracing::info!(%topic, "topic deleted");
+                Ok(())
+            }
+            Some(Err((_, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)))
+            | None => Ok(()),
+            Some(Err((_, code))) => {
+                let doing = format!("Kafka did not delete the topic {topic}");
+                Err(error_of(KafkaError::AdminOp(code), &doing))
+            }
+        }
+    }
+
     /// How long a question may take.
     fn patience(&self) -> Duration {
         let within = self.options.request_timeout;

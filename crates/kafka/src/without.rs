@@ -49,6 +49,10 @@ impl Kafka {
         match self.0 {}
     }
 
+    pub async fn delete_topic(&self, _: &TopicName) -> Result<()> {
+        match self.0 {}
+    }
+
     pub async fn partitions(&self, _: &TopicName) -> Result<Option<i32>> {
         match self.0 {}
     }

@@ -5,21 +5,32 @@
 //! | [`Kit`] | the handles a slice works with: clock, store, journal, feed, blobs, who may do what, metrics |
 //! | [`Slice`] | what a slice brings: routes, workers and where they run, schema, error codes |
 //! | [`access`] | [`access::Allowed`], the only way a handler comes by an app's id |
+//! | [`audit`] | who changed what in an app |
 //! | [`fleet`] | the processes that share a store: roles, who there is, what one does at a time |
-//! | [`http`] | problems, bodies, parameters, the layer around every route |
+//! | [`gate`] | rate limits |
+//! | [`http`] | routes and their document, problems, bodies, parameters, the layer around every route |
+//! | [`idempotency`] | the same request twice has one effect and one answer |
 //! | [`records`] | records of a stream as the JSON that every route gives out |
+//! | [`secrets`] | secrets at rest, sealed |
 //! | [`metrics`] | what is counted, without a process-wide registry |
 
 pub mod access;
+pub mod audit;
 pub mod fleet;
+pub mod gate;
 pub mod http;
+pub mod idempotency;
 pub mod metrics;
 pub mod records;
+pub mod secrets;
+
+pub use gate::RATE_LIMITED;
 
 use angarium_base::{Clock, Code};
 use angarium_blobs::Blobs;
 use angarium_db::{Db, Migration};
 use angarium_feed::Feed;
+use angarium_identity::Verifier;
 use angarium_journal::Journal;
 use axum::{extract::Request, response::Response};
 use std::{pin::Pin, sync::Arc};
@@ -38,6 +49,15 @@ pub struct Handles {
     pub blobs: Blobs,
     pub fleet: fleet::Fleet,
     pub directory: access::Directory,
+    /// Whose tokens are believed.
+    pub identity: Verifier,
+    /// A proxy that names users, if one is trusted to.
+    pub proxy: Option<access::Proxy>,
+    pub secrets: secrets::Secrets,
+    /// Rate limits.
+    pub gate: gate::Gate,
+    /// Whose word on a client's address is taken.
+    pub trusted_proxies: http::TrustedProxies,
     pub metrics: metrics::Metrics,
     pub limits: http::Limits,
     /// Bytes of request bodies in memory, over all requests.
@@ -101,7 +121,7 @@ pub struct Slice {
     pub codes: &'static [Code],
     /// The role whose processes serve its routes; others answer them with a problem that says so.
     pub served_by: fleet::Role,
-    pub routes: axum::Router<Kit>,
+    pub routes: http::Routes,
     pub direct: Option<Direct>,
     pub workers: Vec<(Runs, StartWorker)>,
 }

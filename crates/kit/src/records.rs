@@ -2,7 +2,11 @@
 //!
 //! `cursor` is the position *after* the record, `at` when it became durable, `data` the bytes as kept.
 
-use crate::{Kit, access::App};
+use crate::{
+    Kit,
+    access::{Allowed, FORBIDDEN, Grant, Role, UNAUTHENTICATED},
+    audit::AUDIT,
+};
 use angarium_base::{
     Cursor, Result,
     error::{INVALID_CURSOR, NOT_FOUND},
@@ -47,8 +51,12 @@ impl Writer {
 /// The app's stream `name`. Streams that slices write are there from the beginning.
 ///
 /// # Errors
-/// `not_found`.
-pub async fn find_stream(kit: &Kit, app: &App, name: &str) -> Result<Stream> {
+/// `not_found`; `forbidden` for what only admins read.
+pub async fn find_stream<G: Grant>(kit: &Kit, allowed: &Allowed<G>, name: &str) -> Result<Stream> {
+    if !is_readable(allowed, name) {
+        return Err(FORBIDDEN.err(format!("the stream `{AUDIT}` is for admins of the app")));
+    }
+    let app = &allowed.app;
     if kit.streams.contains(&name) {
         return kit.journal.stream(&app.id, name).await;
     }
@@ -57,6 +65,16 @@ pub async fn find_stream(kit: &Kit, app: &App, name: &str) -> Result<Stream> {
     found.ok_or_else(|| {
         NOT_FOUND.err(format!("there is no such stream; there are: {}", kit.streams.join(", ")))
     })
+}
+
+/// What somebody is told whose wait outlived their permission.
+pub fn ended() -> angarium_base::Error {
+    UNAUTHENTICATED.err("while you waited, your key, your token or your role in this app came to its end")
+}
+
+/// Whether the caller may read a stream: who did what in an app is for its admins.
+pub fn is_readable<G: Grant>(allowed: &Allowed<G>, name: &str) -> bool {
+    name != AUDIT || allowed.is(Role::Admin)
 }
 
 /// The offset that `cursor` names in `stream`.

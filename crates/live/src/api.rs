@@ -10,23 +10,28 @@ use angarium_kit::{
     Kit,
     access::Allowed,
     grants,
-    http::{Answer, Params},
+    http::{
+        Answer, Doc, Params, Routes,
+        doc::{AFTER, Param, text},
+    },
     records,
 };
 use axum::{
-    Router,
     body::Body,
     extract::{
         FromRequestParts, Request, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
     },
     response::{IntoResponse, Response},
-    routing::get,
 };
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt, stream};
 use http::{HeaderMap, header};
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::{Pin, pin},
+    time::Duration,
+};
 use tokio::time::{Instant, error::Elapsed, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -43,19 +48,39 @@ const MAX_STREAMS: usize = 16;
 /// A client has nothing to say on a feed's socket.
 const MAX_SAID_BYTES: usize = 4 << 10;
 
-pub fn routes() -> Router<Kit> {
-    Router::new().route("/v1/apps/{app}/live", get(follow_feed))
+const STREAMS: Param =
+    Param::optional("streams", "names of streams between commas, 16 at most; events, if not given", text);
+const TYPE: Param = Param::optional("type", "only records of this kind", text);
+const LAST_EVENT_ID: Param = Param::optional(
+    "Last-Event-ID",
+    "as `after`: what a browser's EventSource sends when it comes again",
+    text,
+);
+
+pub fn routes() -> Routes {
+    Routes::new().get(
+        "/v1/apps/{app}/live",
+        follow_feed,
+        Doc::new(
+            "live",
+            "follow_feed",
+            "Follow the live feed",
+            "A WebSocket, or server-sent events with `Accept: text/event-stream`. With `after`, everything since comes \
+             first; without it, only what is new. Frames are `{stream, cursor, at, data}`, and \
+             `{\"gap\": n, \"stream\", \"cursor\"}` when `n` records were passed over: this reader was too slow, or \
+             retention had removed them. The feed ends when the key, the token or the role does.",
+        )
+        .query(&[STREAMS, TYPE, AFTER])
+        .header(LAST_EVENT_ID)
+        .answers_empty(101, "a WebSocket")
+        .answers_as(200, "frames as events, without an end", "text/event-stream", None)
+        .refuses(&[UNSUPPORTED_MEDIA_TYPE, TOO_MANY_READERS]),
+    )
 }
 
-/// Follow the live feed
-///
-/// `streams` (events, if not given), `type` (only records of this kind), `after` (a cursor: everything since
-/// comes first; without it, only what is new). Frames are `{stream, cursor, at, data}`, and
-/// `{"gap": n, "stream", "cursor"}` when `n` records were passed over: this reader was too slow, or retention had
-/// removed them.
 async fn follow_feed(
-    State(kit): State<Kit>,
     allowed: Allowed<FollowFeed>,
+    State(kit): State<Kit>,
     params: Params,
     request: Request,
 ) -> Answer<Response> {
@@ -69,7 +94,7 @@ async fn follow_feed(
                 .err(format!("`streams` names at most {MAX_STREAMS} streams"))
                 .into());
         }
-        streams.push(records::find_stream(&kit, &allowed.app, name.trim()).await?);
+        streams.push(records::find_stream(&kit, &allowed, name.trim()).await?);
     }
     let after = match params.after()? {
         Some(cursor) => Some(cursor),
@@ -87,7 +112,7 @@ async fn follow_feed(
     let kind = params.get("type").map(str::to_owned);
     let reader = Reader::new(&kit.journal, streams, after, kind, kit.limits.live_backlog).await?;
     if wants_sse(&parts.headers) {
-        return Ok(sse(kit, reader, seat));
+        return Ok(sse(Ending::of(&kit, allowed), kit, reader, seat));
     }
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &kit).await else {
         return Err(UNSUPPORTED_MEDIA_TYPE
@@ -95,7 +120,7 @@ async fn follow_feed(
             .into());
     };
     let upgrade = upgrade.max_message_size(MAX_SAID_BYTES).max_frame_size(MAX_SAID_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| serve_socket(kit, reader, seat, socket)))
+    Ok(upgrade.on_upgrade(move |socket| serve_socket(Ending::of(&kit, allowed), kit, reader, seat, socket)))
 }
 
 fn wants_sse(headers: &HeaderMap) -> bool {
@@ -140,8 +165,8 @@ fn gap_frame(stream: &str, n: u64, cursor: &Cursor) -> String {
     out
 }
 
-fn sse(kit: Kit, reader: Reader, seat: Seat) -> Response {
-    let state = (Ending::of(&kit), kit, reader, seat, records::Writer::default(), true);
+fn sse(ending: Ending, kit: Kit, reader: Reader, seat: Seat) -> Response {
+    let state = (ending, kit, reader, seat, records::Writer::default(), true);
     let frames = stream::unfold(state, |(mut ending, kit, mut reader, seat, mut writer, first)| async move {
         if first {
             // Says that the feed has begun, and where: who loses the connection before the first frame
@@ -194,11 +219,15 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 struct Ending {
     stop: CancellationToken,
     since: Option<Instant>,
+    /// Over when the reader may not read any more.
+    revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Ending {
-    fn of(kit: &Kit) -> Ending {
-        Ending { stop: kit.stop.clone(), since: None }
+    fn of(kit: &Kit, allowed: Allowed<FollowFeed>) -> Ending {
+        let kit_ = kit.clone();
+        let revoked = Box::pin(async move { allowed.ended(&kit_).await });
+        Ending { stop: kit.stop.clone(), since: None, revoked }
     }
 
     /// What is next, or that nothing was for so long that a ping is due; `None` when the feed ends.
@@ -209,6 +238,7 @@ impl Ending {
         let mut next = pin!(next);
         let step = tokio::select! {
             biased;
+            () = &mut self.revoked => return None,
             step = timeout(PING_EVERY, &mut next) => step,
             () = self.stop.cancelled() => Ok(timeout(LAST_LOOK, next).await.ok()?),
         };
@@ -218,9 +248,9 @@ impl Ending {
     }
 }
 
-async fn serve_socket(kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocket) {
+async fn serve_socket(mut ending: Ending, kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocket) {
     let (mut to, mut from) = socket.split();
-    let (mut writer, mut ending) = (records::Writer::default(), Ending::of(&kit));
+    let mut writer = records::Writer::default();
     loop {
         let mut frames: Vec<String> = Vec::new();
         let next = reader.next(|stream, cursor, record| {

@@ -1,5 +1,6 @@
 //! The routes of all slices, and those that are about the server itself.
 
+mod docs;
 pub mod internal;
 mod processes;
 mod readiness;
@@ -8,41 +9,130 @@ use crate::slices;
 use angarium_base::error::{METHOD_NOT_ALLOWED, NOT_FOUND};
 use angarium_kit::{
     Kit, Slice,
+    access::{FORBIDDEN, Public},
     fleet::Role,
-    http::{Problem, around},
+    http::{Doc, Operation, Problem, Routes, around, openapi::document},
 };
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Request, State},
     http::{StatusCode, header},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Response},
-    routing::get,
 };
-use std::fmt::Write;
+use bytes::Bytes;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::{
+    fmt::Write,
+    sync::{Arc, OnceLock},
+};
 
 angarium_base::codes! {
     /// This process does not serve this path: it runs without the role that the detail names (`roles` in its configuration). Ask a process that has it; behind a load balancer, route such paths there.
     ROLE_MISSING = "role_missing": Unavailable;
 }
 
+/// The routes of this program and of its slices, as they are declared: what the document is made of.
+pub fn routes(slices: Vec<Slice>) -> (Routes, Vec<Operation>) {
+    let all = slices.into_iter().fold(own_routes(), |routes, slice| routes.merge(slice.routes));
+    let operations = all.operations().to_vec();
+    (all, operations)
+}
+
+fn own_routes() -> Routes {
+    let doc = |id, summary, description| Doc::new("server", id, summary, description);
+    Routes::new()
+        .get(
+            "/health/live",
+            show_liveness,
+            doc("show_liveness", "Whether the process runs", "").answers_as(
+                200,
+                "it runs",
+                "text/plain",
+                None,
+            ),
+        )
+        .get(
+            "/health/ready",
+            show_readiness,
+            doc(
+                "show_readiness",
+                "Whether the process can do its work",
+                "Part by part; 503 names the sick one.",
+            )
+            .answers::<readiness::Readiness>(200, "it can")
+            .answers::<readiness::Readiness>(503, "it cannot"),
+        )
+        .get(
+            "/healthcheck",
+            show_old_health,
+            doc("show_old_health", "The health route of the old campaign system", "")
+                .answers::<OldHealth>(200, "healthy")
+                .answers::<OldHealth>(500, "not healthy"),
+        )
+        .get(
+            "/metrics",
+            show_metrics_here,
+            doc(
+                "show_metrics",
+                "Metrics, for Prometheus",
+                "Where the listener is public, only the internal one has them.",
+            )
+            .answers_as(200, "OpenMetrics", "application/openmetrics-text", None)
+            .refuses(&[NOT_FOUND]),
+        )
+        .get(
+            "/openapi.json",
+            show_openapi,
+            doc("show_openapi", "This document", "").answers::<serde_json::Value>(200, "OpenAPI 3.1"),
+        )
+        .get(
+            "/docs",
+            docs::show_docs,
+            doc("show_docs", "The documentation of the API", "").answers_as(200, "a page", "text/html", None),
+        )
+        .get(
+            "/docs/errors",
+            show_errors,
+            doc("show_errors", "What the codes of problems mean", "").answers_as(
+                200,
+                "a page",
+                "text/html",
+                None,
+            ),
+        )
+        .get(
+            "/v1/processes",
+            processes::list_processes,
+            doc("list_processes", "List the processes of the fleet", "For admins of the default app.")
+                .answers::<processes::ProcessList>(200, "every process that was seen within the last day")
+                .refuses(&[FORBIDDEN]),
+        )
+}
+
+/// The document of all routes.
+pub fn openapi(slices: Vec<Slice>) -> serde_json::Value {
+    document(&routes(slices).1, env!("CARGO_PKG_VERSION"))
+}
+
+/// The document, made when it is first asked for.
+#[derive(Clone)]
+struct Described(Arc<(Vec<Operation>, OnceLock<Bytes>)>);
+
 /// The whole HTTP surface: what every process answers, and the routes of the slices. Those whose role this process
 /// does not have are refused by name.
 pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
-    let own = Router::new()
-        .route("/health/live", get(show_liveness))
-        .route("/health/ready", get(readiness::show_readiness))
-        .route("/healthcheck", get(show_old_health))
-        .route("/metrics", get(show_metrics))
-        .route("/docs/errors", get(show_errors))
-        .route("/v1/processes", get(processes::list_processes));
-    slices
-        .into_iter()
-        .fold(own, |router, slice| {
-            let is_served = kit.fleet.has(slice.served_by);
-            router.merge(if is_served { slice.routes } else { refused(slice.routes, slice.served_by) })
-        })
-        .fallback(|| async { Problem::from(NOT_FOUND.err("there is no such path")) })
+    let mut routes = own_routes();
+    for slice in slices {
+        let is_served = kit.fleet.has(slice.served_by);
+        routes = routes.merge(if is_served { slice.routes } else { refused(slice.routes, slice.served_by) });
+    }
+    let described = Described(Arc::new((routes.operations().to_vec(), OnceLock::new())));
+    routes
+        .with(described)
+        .into_router()
+        .fallback(|| async { Problem::from(NOT_FOUND.err("there is no such path; /docs has all")) })
         .method_not_allowed_fallback(|| async {
             Problem::from(
                 METHOD_NOT_ALLOWED
@@ -54,25 +144,42 @@ pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
 }
 
 /// The same paths, answered with what is missing.
-fn refused(routes: Router<Kit>, missing: Role) -> Router<Kit> {
-    routes.route_layer(from_fn(move |_: Request, _: Next| async move {
+fn refused(routes: Routes, missing: Role) -> Routes {
+    routes.refused(move |_: Request, _: Next| async move {
         let role = missing.as_str();
-        Problem::from(
-            ROLE_MISSING.err(format!("this process runs without the role `{role}`, which serves this path")),
-        )
-    }))
+        let detail = format!("this process runs without the role `{role}`, which serves this path");
+        Problem::from(ROLE_MISSING.err(detail)).into_response()
+    })
 }
 
-/// The process runs.
-async fn show_liveness() -> &'static str {
+async fn show_openapi(_: Public, Extension(described): Extension<Described>) -> Response {
+    let (operations, made) = &*described.0;
+    let text = made.get_or_init(|| document(operations, env!("CARGO_PKG_VERSION")).to_string().into());
+    ([(header::CONTENT_TYPE, "application/json")], text.clone()).into_response()
+}
+
+async fn show_liveness(_: Public) -> &'static str {
     "live\n"
 }
 
-/// The health route of the old campaign system.
-async fn show_old_health(State(kit): State<Kit>) -> Response {
+/// As the old campaign system said it.
+#[derive(Serialize, JsonSchema)]
+struct OldHealth {
+    healthy: bool,
+}
+
+async fn show_old_health(_: Public, State(kit): State<Kit>) -> Response {
     let healthy = kit.db.health().healthy;
     let status = if healthy { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
-    (status, Json(serde_json::json!({ "healthy": healthy }))).into_response()
+    (status, Json(OldHealth { healthy })).into_response()
+}
+
+async fn show_readiness(_: Public, State(kit): State<Kit>) -> Response {
+    readiness::show_readiness(State(kit)).await
+}
+
+async fn show_metrics_here(_: Public, State(kit): State<Kit>) -> Response {
+    show_metrics(State(kit)).await
 }
 
 /// Prometheus scrapes this.
@@ -154,7 +261,7 @@ fn push_metric(out: &mut String, name: &str, help: &str, kind: &str, value: u64)
 }
 
 /// Where the `type` of a problem points to.
-async fn show_errors() -> Html<String> {
+async fn show_errors(_: Public) -> Html<String> {
     let mut out =
         String::from("<!doctype html><meta charset=utf-8><title>Angarium errors</title><h1>Errors</h1><dl>");
     for code in slices::codes() {

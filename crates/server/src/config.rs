@@ -3,13 +3,15 @@
 //! The variables are laid over the table of the file before one typed read, so a misspelt key is refused
 //! wherever it stands. This module is the one place where the environment is read.
 
+mod access;
 mod engines;
 
+pub use access::{Auth, Issuer, RateLimits, SecretKeys, TrustedProxy};
 pub use engines::{Kafka, Postgres, S3, Store};
 
 use angarium_base::{Error, Result};
 use angarium_journal::{Retention, Window};
-use angarium_kit::http::{Limits, parse_duration};
+use angarium_kit::http::{Limits, TrustedProxies, parse_duration};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -37,6 +39,9 @@ pub struct Config {
     /// Whether a start brings the schema up to this version; if not, and it is older, the start is refused.
     pub migrate: bool,
     pub http: Http,
+    pub auth: Auth,
+    pub limits: RateLimits,
+    pub secrets: SecretKeys,
     pub tracking: Tracking,
     pub streams: Streams,
     pub postgres: Postgres,
@@ -188,6 +193,9 @@ impl Default for Config {
         Config {
             data_dir: "data".into(),
             http: Http::default(),
+            auth: Auth::default(),
+            limits: RateLimits::default(),
+            secrets: SecretKeys::default(),
             tracking: Tracking::default(),
             db: "sqlite".into(),
             journal: "store".into(),
@@ -248,7 +256,8 @@ impl Default for Streams {
 pub fn environment() -> Vec<(String, String)> {
     let ours = |name: &str| {
         name.starts_with("ANGARIUM_")
-            && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CA", "ANGARIUM_CONFIG"].contains(&name)
+            && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CA", "ANGARIUM_CONFIG", "ANGARIUM_PROFILE"]
+                .contains(&name)
             && !is_of_a_service(name)
     };
     std::env::vars_os()
@@ -281,7 +290,7 @@ pub fn load(file: &str, variables: impl IntoIterator<Item = (String, String)>) -
                 toml::Value::String(value)
             }
             // An access key may look like a number.
-            ["s3", _] => toml::Value::String(value),
+            ["s3", _] | ["auth", "audience"] => toml::Value::String(value),
             _ => read(value),
         };
         set(&mut table, &keys, value).map_err(|e| invalid(format!("{name}: {e}")))?;
@@ -393,9 +402,15 @@ impl Config {
         }
         self.check_listeners()?;
         self.check_engines()?;
-        angarium_tracking::enrich::TrustedProxies::parse(&self.http.trusted_proxies)
-            .map_err(|e| invalid(format!("http.trusted_proxies: {}", e.message())))?;
+        self.check_access()?;
+        self.trusted_proxies()?;
         Ok(())
+    }
+
+    /// Whose word on a client's address is taken.
+    pub fn trusted_proxies(&self) -> Result<TrustedProxies> {
+        TrustedProxies::parse(&self.http.trusted_proxies)
+            .map_err(|e| invalid(format!("http.trusted_proxies: {}", e.message())))
     }
 
     /// What can be wrong about the listeners, without looking at files.
@@ -423,7 +438,7 @@ impl Config {
         }
     }
 
-    pub fn limits(&self) -> Limits {
+    pub fn http_limits(&self) -> Limits {
         Limits {
             body_bytes: self.http.body_bytes,
             event_bytes: self.http.event_bytes,

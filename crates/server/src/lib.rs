@@ -6,6 +6,7 @@ pub mod config;
 mod guarded;
 mod listen;
 mod open;
+mod private_file;
 pub mod run;
 pub mod slices;
 mod tls;

@@ -2,19 +2,23 @@
 
 use crate::{
     config::{Config, Store},
+    private_file::{self, LocalIssuer},
     slices,
 };
-use angarium_base::{Clock, Result};
+use angarium_base::{Clock, Result, clock::Millis};
 use angarium_blobs::Blobs;
 use angarium_db::{Db, postgres, sqlite};
 use angarium_feed::Feed;
+use angarium_identity::{Identity, SigningKey, Verifier, mint};
 use angarium_journal::Journal;
 use angarium_kit::{
     Handles, Kit,
-    access::{Anonymous, Directory},
+    access::{Anonymous, Directory, Holder},
     fleet::{Fleet, Member, Timing},
+    gate::Gate,
     http::Budget,
     metrics::Metrics,
+    secrets::Secrets,
 };
 use angarium_tenants::FirstStart;
 use bytes::Bytes;
@@ -40,12 +44,16 @@ pub async fn open(
     let feed = Feed::open(&config.feed_target()?, NAMESPACE, clock.clone()).await?;
     let blobs = Blobs::open(&config.blobs_target()?, Default::default(), clock.clone())?;
     let journal = open_journal(config, &db, &feed, &clock).await?;
-    let first = angarium_tenants::first_start(&db, &clock).await?;
+    let local = local_issuer(config)?;
+    let first = first_start(config, &db, &clock, local.as_ref()).await?;
+    let identity =
+        Verifier::new(config.identity_settings(local.as_ref().map(LocalIssuer::trusted))?, clock.clone())?;
     let directory = Directory::default();
     angarium_tenants::load(&db, &directory).await?;
     let member = Member::new(config.roles()?, env!("CARGO_PKG_VERSION"), &listen.to_string(), &clock);
     let fleet = Fleet::enter(&db, &feed, clock.clone(), member, Timing::default()).await?;
-    let limits = config.limits();
+    let limits = config.http_limits();
+    let gate = Gate::new(feed.limiter(), config.rates()?);
     let opened_by_config = config.compat.anonymous.iter().any(|family| family == "t");
     let kit = Kit::new(Handles {
         clock,
@@ -55,6 +63,11 @@ pub async fn open(
         blobs,
         fleet,
         directory,
+        identity,
+        proxy: config.proxy()?,
+        secrets: secrets(config)?,
+        gate,
+        trusted_proxies: config.trusted_proxies()?,
         metrics: Metrics::new(),
         budget: Budget::new(&limits),
         limits,
@@ -63,6 +76,69 @@ pub async fn open(
         stop,
     });
     Ok(Opened { kit, first })
+}
+
+/// The data directory's own issuer of tokens, where there is one: in a fleet processes would have one each.
+fn local_issuer(config: &Config) -> Result<Option<LocalIssuer>> {
+    if !config.auth.local_issuer || !matches!(config.store()?, Store::Folder) {
+        return Ok(None);
+    }
+    LocalIssuer::load_or_make(&config.data_dir).map(Some)
+}
+
+/// The keys that secrets are sealed with.
+fn secrets(config: &Config) -> Result<Secrets> {
+    match config.store()? {
+        Store::Folder if config.secrets.keys.is_empty() => private_file::secrets(&config.data_dir),
+        _ => Secrets::new(&config.secrets.keys),
+    }
+}
+
+/// The subject whom the local issuer vouches for at the first start.
+pub const LOCAL_ADMIN: &str = "admin";
+/// How long a token of the first start is good; `angarium token mint` makes others.
+const FIRST_TOKEN_MS: Millis = 12 * 3_600_000;
+
+/// Makes the first app, unless there has been one or the configuration says no.
+async fn first_start(
+    config: &Config,
+    db: &Db,
+    clock: &Clock,
+    local: Option<&LocalIssuer>,
+) -> Result<Option<FirstStart>> {
+    if !config.auth.first_start {
+        return Ok(None);
+    }
+    let admin = local.map(|local| Holder::Subject {
+        issuer: local.issuer.clone(),
+        tenant: String::new(),
+        subject: LOCAL_ADMIN.to_owned(),
+    });
+    let Some(mut first) = angarium_tenants::first_start(db, clock, admin).await? else { return Ok(None) };
+    if let Some(local) = local {
+        let expires_at = clock.now() + FIRST_TOKEN_MS;
+        first.token = Some(local_token(local, &config.auth.audience, LOCAL_ADMIN, clock.now(), expires_at)?);
+    }
+    Ok(Some(first))
+}
+
+/// A token of the data directory's own issuer.
+pub fn local_token(
+    local: &LocalIssuer,
+    audience: &str,
+    subject: &str,
+    now: Millis,
+    expires_at: Millis,
+) -> Result<String> {
+    let identity = Identity {
+        issuer: local.issuer.clone(),
+        tenant: None,
+        subject: subject.to_owned(),
+        email: None,
+        expires_at,
+    };
+    let claims = local.trusted().claims(&identity, audience, now);
+    mint(&SigningKey::Secret(local.secret()), "HS256", None, &claims)
 }
 
 /// Keeps us apart from others on the same Redis or PostgreSQL.

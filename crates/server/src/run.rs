@@ -9,13 +9,13 @@ use crate::{
     config::Config,
     listen::{self, Door, Routes},
     open::{Opened, open},
-    slices,
+    private_file, slices,
     tls::Tls,
 };
 use angarium_base::{Clock, Context, Result};
 use angarium_kit::{Direct, Kit, Runs, StartWorker, Worker, fleet::Role};
 use angarium_tenants::FirstStart;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,9 @@ pub async fn run(
     let streams = slices.iter().flat_map(|slice| slice.streams).copied().collect();
     let Opened { kit, first } = open(&config, streams, address, stop.clone(), Clock::system()).await?;
     if let Some(first) = &first {
-        write_first_start(&config.data_dir, first)?;
+        let text = serde_json::to_string_pretty(first)
+            .or_error(angarium_base::error::INTERNAL, "the keys cannot be written")?;
+        private_file::write(&config.data_dir, private_file::FIRST_START, &text)?;
     }
     let mut workers = JoinSet::new();
     for (runs, worker) in slices.iter_mut().flat_map(|slice| std::mem::take(&mut slice.workers)) {
@@ -181,30 +183,4 @@ fn start(workers: &mut JoinSet<()>, kit: &Kit, runs: Runs, worker: StartWorker) 
 /// Runs a worker whenever this process holds the lease.
 async fn alone(kit: Kit, name: &'static str, worker: StartWorker) {
     kit.fleet.run_alone(name, kit.stop.clone(), |token| worker(kit.clone(), token)).await;
-}
-
-/// Keeps the keys of the first start where only the data directory's owner can read them.
-fn write_first_start(dir: &Path, first: &FirstStart) -> Result<()> {
-    use std::{
-        io::Write,
-        os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    };
-    let text = serde_json::to_string_pretty(first)
-        .or_error(angarium_base::error::INTERNAL, "the keys cannot be written")?;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .or_error(angarium_db::STORE_FAILED, "the data directory cannot be made")?;
-    let file = std::fs::File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(dir.join("first-start.json"));
-    file.and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    })
-    .or_error(angarium_db::STORE_FAILED, "first-start.json cannot be written to the data directory")
 }

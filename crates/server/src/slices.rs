@@ -19,7 +19,13 @@ pub fn all(config: &Config) -> Result<Vec<Slice>> {
 
 /// The whole schema, in the order in which it is applied.
 pub fn migrations() -> Vec<Migration> {
-    [angarium_journal::MIGRATIONS, angarium_tenants::MIGRATIONS, angarium_kit::fleet::MIGRATIONS].concat()
+    [
+        angarium_journal::MIGRATIONS,
+        angarium_tenants::MIGRATIONS,
+        angarium_kit::fleet::MIGRATIONS,
+        angarium_kit::idempotency::MIGRATIONS,
+    ]
+    .concat()
 }
 
 /// Every error code there is, for the documentation.
@@ -31,8 +37,14 @@ pub fn codes() -> Vec<Code> {
         angarium_feed::CODES,
         angarium_journal::CODES,
         angarium_kafka::CODES,
+        angarium_identity::CODES,
         angarium_kit::access::CODES,
+        angarium_kit::gate::CODES,
+        angarium_kit::http::address::CODES,
+        angarium_kit::idempotency::CODES,
+        angarium_kit::secrets::CODES,
         angarium_live::CODES,
+        angarium_tenants::CODES,
         crate::config::CODES,
         crate::api::CODES,
         crate::listen::CODES,

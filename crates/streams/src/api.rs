@@ -2,25 +2,30 @@
 
 use angarium_base::{
     Cursor, Result,
-    error::{INVALID_PARAMETER, MALFORMED_BODY, NOT_FOUND, UNSUPPORTED_MEDIA_TYPE},
+    error::{INVALID_CURSOR, INVALID_PARAMETER, MALFORMED_BODY, NOT_FOUND, UNSUPPORTED_MEDIA_TYPE},
     time,
 };
-use angarium_journal::{Extent, Group, Page, Stream, check_name};
+use angarium_journal::{COMMIT_OUT_OF_RANGE, Extent, GROUP_LEASED, Group, Page, Stream, check_name};
 use angarium_kit::{
     Kit,
-    access::{Allowed, Grant},
+    access::{Allowed, FORBIDDEN, Grant},
     grants,
-    http::{Answer, Content, Params, parse_duration, read_body},
+    http::{
+        Answer, Content, Doc, Params, Routes,
+        doc::{self, AFTER, LIMIT, Param},
+        parse_duration, read_body,
+    },
     records,
 };
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
 use http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::json;
 use std::time::Duration;
 
 grants! {
@@ -33,13 +38,102 @@ grants! {
 /// Records that one poll hands out at most.
 const POLL_MAX: u64 = 10_000;
 
-pub fn routes() -> Router<Kit> {
-    Router::new()
-        .route("/v1/apps/{app}/streams", get(list_streams))
-        .route("/v1/apps/{app}/streams/{stream}/records", get(read_records))
-        .route("/v1/apps/{app}/streams/{stream}/groups/{group}", get(show_group).delete(delete_group))
-        .route("/v1/apps/{app}/streams/{stream}/groups/{group}/poll", post(poll_group))
-        .route("/v1/apps/{app}/streams/{stream}/groups/{group}/commit", post(commit_group))
+const WAIT: Param = Param::optional(
+    "wait",
+    "how long an empty page is held back until there is a record: a duration such as 20s, 60s at most",
+    doc::duration,
+);
+
+pub fn routes() -> Routes {
+    let doc = |id, summary, description| Doc::new("streams", id, summary, description);
+    Routes::new()
+        .get(
+            "/v1/apps/{app}/streams",
+            list_streams,
+            doc("list_streams", "List streams", "What each holds, and how far its consumer groups are.")
+                .query(&[LIMIT, AFTER])
+                .answers::<StreamList>(200, "all streams"),
+        )
+        .get(
+            "/v1/apps/{app}/streams/{stream}/records",
+            read_records,
+            doc(
+                "read_records",
+                "Read records",
+                "In order, from `after` on (the beginning, if not given). With `wait`, an empty page is held back until \
+                 there is a record or the time is over. `next` is always a cursor: the place to go on from.",
+            )
+            .query(&[LIMIT, AFTER, WAIT])
+            .answers::<RecordPage>(200, "a page of records")
+            .refuses(&[FORBIDDEN]),
+        )
+        .get(
+            "/v1/apps/{app}/streams/{stream}/groups/{group}",
+            show_group,
+            doc("show_group", "Show a group", "What it has committed, and how much is left.")
+                .answers::<GroupView>(200, "the group"),
+        )
+        .delete(
+            "/v1/apps/{app}/streams/{stream}/groups/{group}",
+            delete_group,
+            doc("delete_group", "Delete a group", "The next poll under its name starts at the beginning of the stream.")
+                .answers_empty(204, "the group is gone"),
+        )
+        .post(
+            "/v1/apps/{app}/streams/{stream}/groups/{group}/poll",
+            poll_group,
+            doc(
+                "poll_group",
+                "Poll a group",
+                "Up to `max` records after what the group has committed. Not committed, they come again: at once to the \
+                 same `consumer`, after 30 s to another. `expired` counts records that retention removed before the \
+                 group had read them.",
+            )
+            .body_or_none::<Poll>(json!({ "max": 100, "wait": "0s", "consumer": "one" }))
+            .answers::<Handed>(200, "records, and the cursor to commit when they are done")
+            .refuses(&[GROUP_LEASED]),
+        )
+        .post(
+            "/v1/apps/{app}/streams/{stream}/groups/{group}/commit",
+            commit_group,
+            doc("commit_group", "Commit a group's cursor", "Everything before it is done for the group, for ever.")
+                .body::<Commit>(json!({ "cursor": "cevents-0", "consumer": "one" }))
+                .answers::<GroupView>(200, "the group as it is now")
+                .refuses(&[INVALID_CURSOR, GROUP_LEASED, COMMIT_OUT_OF_RANGE]),
+        )
+}
+
+/// A record of a stream.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema only: records are written as they are read")]
+struct Record {
+    /// The place after it.
+    cursor: String,
+    /// When it became durable.
+    at: String,
+    data: serde_json::Value,
+}
+
+/// A page of a stream.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema only: records are written as they are read")]
+struct RecordPage {
+    items: Vec<Record>,
+    /// The place to go on from, also at the end.
+    next: String,
+}
+
+/// What a poll hands out.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema only: records are written as they are read")]
+struct Handed {
+    items: Vec<Record>,
+    /// What to commit when they are done.
+    cursor: String,
+    /// Records after what the group has committed.
+    lag: u64,
+    /// Records that retention removed before the group had read them.
+    expired: u64,
 }
 
 #[derive(Deserialize)]
@@ -53,13 +147,13 @@ struct GroupPath {
     group: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct StreamList {
     items: Vec<StreamView>,
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct StreamView {
     stream: String,
     records: u64,
@@ -75,7 +169,7 @@ struct StreamView {
     groups: Vec<GroupLag>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GroupLag {
     group: String,
     lag: u64,
@@ -102,10 +196,9 @@ impl From<Extent> for StreamView {
     }
 }
 
-/// List streams
 async fn list_streams(
-    State(kit): State<Kit>,
     allowed: Allowed<ReadStreams>,
+    State(kit): State<Kit>,
     params: Params,
 ) -> Answer<Json<StreamList>> {
     params.only(&["limit", "after"])?;
@@ -113,17 +206,14 @@ async fn list_streams(
     for name in &kit.streams {
         kit.journal.stream(allowed.app_id(), name).await?;
     }
-    let extents = kit.journal.extents(allowed.app_id()).await?;
+    let mut extents = kit.journal.extents(allowed.app_id()).await?;
+    extents.retain(|extent| records::is_readable(&allowed, &extent.name));
     Ok(Json(StreamList { items: extents.into_iter().map(StreamView::from).collect(), next: None }))
 }
 
-/// Read records
-///
-/// In order, from `after` on (the beginning, if not given). With `wait`, an empty page is held back until
-/// there is a record or the time is over. `next` is always a cursor: the place to go on from.
 async fn read_records(
-    State(kit): State<Kit>,
     allowed: Allowed<ReadStreams>,
+    State(kit): State<Kit>,
     Path(path): Path<StreamPath>,
     params: Params,
 ) -> Answer<Response> {
@@ -137,8 +227,12 @@ async fn read_records(
     let wait = bounded_wait(&kit, params.duration("wait")?.unwrap_or_default())?;
     let mut head = kit.journal.watch(&stream).await?;
     if from >= *head.borrow_and_update() && !wait.is_zero() {
-        // Whatever ends the wait, what is there then is the answer.
-        let _ = tokio::time::timeout(wait, kit.stop.run_until_cancelled(head.changed())).await;
+        let waiting = tokio::time::timeout(wait, kit.stop.run_until_cancelled(head.changed()));
+        tokio::select! {
+            // Whatever ends the wait, what is there then is the answer.
+            _ = waiting => {}
+            () = allowed.ended(&kit) => return Err(records::ended().into()),
+        }
     }
     let page = kit.journal.read(&stream, from, limit).await?;
     let mut body = String::with_capacity(1 << 16);
@@ -169,7 +263,7 @@ fn json(body: String) -> Response {
 }
 
 async fn find<G: Grant>(kit: &Kit, allowed: &Allowed<G>, name: &str) -> Result<Stream> {
-    records::find_stream(kit, &allowed.app, name).await
+    records::find_stream(kit, allowed, name).await
 }
 
 fn bounded_wait(kit: &Kit, wait: Duration) -> Result<Duration> {
@@ -182,14 +276,17 @@ fn bounded_wait(kit: &Kit, wait: Duration) -> Result<Duration> {
     Ok(wait)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Poll {
     #[serde(default = "default_max")]
+    #[schemars(range(min = 1, max = 10_000))]
     max: u64,
     #[serde(default)]
     wait: Option<Wait>,
+    /// Who polls, of those that share the group.
     #[serde(default)]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{0,100}$"))]
     consumer: String,
 }
 
@@ -198,21 +295,16 @@ fn default_max() -> u64 {
 }
 
 /// A duration in words, or milliseconds.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "`wait` is a duration such as 20s, or milliseconds")]
 enum Wait {
-    Milliseconds(u64),
-    Text(String),
+    Milliseconds(#[schemars(range(max = 60_000))] u64),
+    Text(#[schemars(regex(pattern = "^([0-9]{1,5}(ms)?|[0-5]?[0-9]s|[01]m)$"))] String),
 }
 
-/// Poll a group
-///
-/// Up to `max` records (1–10000, 100 if not given) after what the group has committed. Not committed, they
-/// come again: at once to the same `consumer`, after 30 s to another. `expired` counts records that
-/// retention removed before the group had read them.
 async fn poll_group(
-    State(kit): State<Kit>,
     allowed: Allowed<ConsumeStreams>,
+    State(kit): State<Kit>,
     Path(path): Path<GroupPath>,
     params: Params,
     request: Request,
@@ -232,7 +324,11 @@ async fn poll_group(
     let wait = bounded_wait(&kit, wait)?;
     let stream = find(&kit, &allowed, &path.stream).await?;
     let polling = kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, wait);
-    let handed = match kit.stop.run_until_cancelled(polling).await {
+    let polled = tokio::select! {
+        polled = kit.stop.run_until_cancelled(polling) => polled,
+        () = allowed.ended(&kit) => return Err(records::ended().into()),
+    };
+    let handed = match polled {
         Some(handed) => handed?,
         None => {
             kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, Duration::ZERO).await?
@@ -247,15 +343,16 @@ async fn poll_group(
     Ok(json(body))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Commit {
     cursor: String,
     #[serde(default)]
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{0,100}$"))]
     consumer: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct GroupView {
     group: String,
     stream: String,
@@ -278,12 +375,9 @@ impl GroupView {
     }
 }
 
-/// Commit a group's cursor
-///
-/// Everything before it is done for the group, for ever.
 async fn commit_group(
-    State(kit): State<Kit>,
     allowed: Allowed<ConsumeStreams>,
+    State(kit): State<Kit>,
     Path(path): Path<GroupPath>,
     params: Params,
     request: Request,
@@ -298,10 +392,9 @@ async fn commit_group(
     Ok(Json(GroupView::new(&stream, group)))
 }
 
-/// Show a group
 async fn show_group(
-    State(kit): State<Kit>,
     allowed: Allowed<ReadStreams>,
+    State(kit): State<Kit>,
     Path(path): Path<GroupPath>,
     params: Params,
 ) -> Answer<Json<GroupView>> {
@@ -311,12 +404,9 @@ async fn show_group(
     Ok(Json(GroupView::new(&stream, group)))
 }
 
-/// Delete a group
-///
-/// The next poll under its name starts at the beginning of the stream.
 async fn delete_group(
-    State(kit): State<Kit>,
     allowed: Allowed<ConsumeStreams>,
+    State(kit): State<Kit>,
     Path(path): Path<GroupPath>,
     params: Params,
 ) -> Answer<StatusCode> {

@@ -1,11 +1,14 @@
-//! What the first start of a data directory makes, and what every start loads.
+//! What the first start of a data directory makes.
 
-use crate::store;
-use angarium_base::{AppId, Clock, Context, KeyId, Result, Secret, error::INTERNAL};
+use crate::{
+    model::{GrantRow, KeyRow},
+    operations::hint,
+    store,
+};
+use angarium_base::{AppId, Clock, Context, GrantId, KeyId, Result, Secret, clock::Millis, error::INTERNAL};
 use angarium_db::Db;
-use angarium_kit::access::{App, Directory, Key, Role};
+use angarium_kit::access::{App, Holder, Role};
 use serde::Serialize;
-use std::sync::atomic::AtomicI64;
 
 /// The app and the keys of a new data directory. The only place where keys are readable.
 #[derive(Clone, Debug, Serialize)]
@@ -18,64 +21,79 @@ pub struct FirstStart {
     pub write_key: String,
     /// Role `viewer`: reads, changes nothing. The live page's link carries it.
     pub view_key: String,
+    /// Of the data directory's own issuer, for development: a user who is admin of the app, and may make others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
-/// Makes the default app and its keys, unless there is an app already.
-pub async fn first_start(db: &Db, clock: &Clock) -> Result<Option<FirstStart>> {
-    if !db.read(store::all_apps).await?.is_empty() {
+/// Makes the default app and its keys, unless there has been an app already. `admin` is a user who is its admin too.
+///
+/// # Errors
+/// When the store cannot be written to.
+pub async fn first_start(db: &Db, clock: &Clock, admin: Option<Holder>) -> Result<Option<FirstStart>> {
+    if !db.read(store::is_new).await? {
         return Ok(None);
     }
     let now = clock.now();
-    let app = AppId::new(now);
-    let secret = |prefix| Secret::random(prefix).or_error(INTERNAL, "the system has no randomness to give");
-    let keys = [
-        (KeyId::new(now), Role::Admin, secret("ang_sk_")?),
-        (KeyId::new(now), Role::Ingest, secret("ang_wk_")?),
-        (KeyId::new(now), Role::Viewer, secret("ang_sk_")?),
-    ];
-    let [sk, wk, vk] = keys.each_ref().map(|(_, _, secret)| secret.expose().to_owned());
-    let made = FirstStart {
-        app: app.to_string(),
+    let app = App {
+        id: AppId::new(now),
+        name: "Default".into(),
         bundle_id: "default.app.local".into(),
-        secret_key: sk,
-        write_key: wk,
-        view_key: vk,
+        created_at: now,
+        truncate_addresses: false,
+        cors_origins: Vec::new(),
     };
-    let bundle_id = made.bundle_id.clone();
+    let keys = [
+        new_key(&app, Role::Admin, now)?,
+        new_key(&app, Role::Ingest, now)?,
+        new_key(&app, Role::Viewer, now)?,
+    ];
+    let [secret_key, write_key, view_key] = keys.each_ref().map(|(_, secret)| secret.expose().to_owned());
+    let made = FirstStart {
+        app: app.id.to_string(),
+        bundle_id: app.bundle_id.clone(),
+        secret_key,
+        write_key,
+        view_key,
+        token: None,
+    };
     let ours = db.write(move |tx| {
         // Of processes that start at the same moment on one store, one makes it.
-        let made = store::insert_app(
-            tx,
-            &App {
-                id: app.clone(),
-                name: "Default".into(),
-                bundle_id: bundle_id.clone(),
-                created_at: now,
-                truncate_addresses: false,
-            },
-        )?;
-        if !made {
+        if !store::insert_app(tx, &app, true)? {
             return Ok(false);
         }
-        for (id, role, secret) in &keys {
-            let key = Key {
-                id: id.clone(),
-                app: app.clone(),
-                name: format!("first start: {}", role.as_str()),
-                role: *role,
-                expires_at: None,
-                last_used_at: AtomicI64::new(0),
-            };
-            store::insert_key(tx, &key, &secret.hash(), now)?;
+        for (row, secret) in &keys {
+            store::insert_key(tx, &app.id, row, &secret.hash())?;
         }
+        if let Some(holder) = &admin {
+            let row = GrantRow {
+                id: GrantId::new(now),
+                app: app.id.clone(),
+                holder: holder.clone(),
+                role: Role::Admin,
+                created_at: now,
+                created_by: "first start".into(),
+            };
+            store::insert_grant(tx, &app.id, &row)?;
+        }
+        store::changed(tx)?;
         Ok(true)
     });
     Ok(ours.await?.then_some(made))
 }
 
-/// Fills the directory from the store.
-pub async fn load(db: &Db, directory: &Directory) -> Result<()> {
-    let (apps, keys) = db.read(|tx| Ok((store::all_apps(tx)?, store::all_keys(tx)?))).await?;
-    directory.replace(apps, keys);
-    Ok(())
+fn new_key(app: &App, role: Role, now: Millis) -> Result<(KeyRow, Secret)> {
+    let prefix = if role == Role::Ingest { "ang_wk_" } else { "ang_sk_" };
+    let secret = Secret::random(prefix).or_error(INTERNAL, "the system has no randomness to give")?;
+    let row = KeyRow {
+        id: KeyId::new(now),
+        app: app.id.clone(),
+        name: format!("first start: {}", role.as_str()),
+        role,
+        hint: hint(&secret),
+        created_at: now,
+        expires_at: None,
+        last_used_at: 0,
+    };
+    Ok((row, secret))
 }

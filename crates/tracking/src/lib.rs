@@ -19,9 +19,8 @@ pub mod record;
 pub mod rules;
 
 use angarium_base::{Code, Result};
-use angarium_kit::{Runs, Slice, fleet::Role};
-use axum::Extension;
-use enrich::{Agents, Geo, TrustedProxies};
+use angarium_kit::{Runs, Slice, fleet::Role, http::address::TrustedProxies};
+use enrich::{Agents, Geo};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 
@@ -64,7 +63,7 @@ pub fn slice(tracker: Tracker) -> Slice {
         streams: &[EVENTS],
         codes: rules::CODES,
         served_by: Role::Api,
-        routes: api::routes().layer(Extension(tracker.clone())),
+        routes: api::routes().with(tracker.clone()),
         direct: Some(api::direct(tracker)),
         workers: vec![(
             Runs::On(Role::Api),

@@ -24,7 +24,7 @@ pub struct LineParts<'a> {
     pub host: &'a str,
     /// When the server received the event, in milliseconds since the Unix epoch.
     pub ts: i64,
-    /// The client's address as [`crate::enrich::address::hex`] writes it.
+    /// The client's address as [`angarium_kit::http::address::hex`] writes it.
     pub ip: &'a str,
     /// Milliseconds from receipt to journal.
     pub klag: i64,

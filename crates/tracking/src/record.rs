@@ -3,13 +3,10 @@
 //! `{"id","type","at","received_at","device_id"?,"params":{…},"query"?,"meta":{…}}`; `params` are the bytes
 //! that came in, `query` the query string of a tracking call as it was sent.
 
-use crate::{
-    EVENTS, Tracker,
-    enrich::{Agent, address},
-    rules::Incoming,
-};
+use crate::{EVENTS, Tracker, enrich::Agent, rules::Incoming};
 use angarium_base::{clock::Millis, id, json::escape_into, time};
 use angarium_journal::{Batch, Journal, Stream};
+use angarium_kit::http::address::{self, client_address};
 use http::{header, request::Parts};
 use std::{net::IpAddr, sync::Arc};
 
@@ -37,7 +34,7 @@ impl Origin {
             received_text: time::format(now),
             host: host_name(host).to_owned(),
             agent: tracker.agents.parse(text(header::USER_AGENT)),
-            ip: crate::enrich::client_address(peer, headers, &tracker.trusted),
+            ip: client_address(peer, headers, &tracker.trusted),
             truncate,
             meta: None,
             meta_no_place: None,

@@ -52,6 +52,15 @@ impl Rule {
         Rule { burst, ..self }
     }
 
+    /// Tokens that come back in each period.
+    pub fn limit_per_period(self) -> u64 {
+        self.limit
+    }
+
+    pub fn period(self) -> Duration {
+        Duration::from_millis(self.per_ms)
+    }
+
     /// Units that come back in a millisecond; of a rule that allows nothing 1, so that its bucket has an end.
     pub(crate) fn limit(self) -> u64 {
         self.limit.max(1)

@@ -80,12 +80,7 @@ impl Content {
 /// early, or does not inflate), `overloaded`.
 pub async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits, budget: &Budget) -> Result<Held> {
     let encoding = Encoding::of(headers)?;
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    let mut room = Room { permit: budget.take(1)?, limits, budget };
-    if announced.is_some_and(|n| n > limits.body_bytes as u64) {
-        return Err(room.too_large());
-    }
-    let bytes = collect(body, &mut room).await?;
+    let (bytes, mut room) = gather(body, headers, limits, budget).await?;
     let mut inflate = || match encoding {
         Encoding::Identity => Ok(bytes.clone()),
         Encoding::Gzip => inflate::gzip(&bytes, &mut room),
@@ -94,6 +89,30 @@ pub async fn read_body(body: Body, headers: &HeaderMap, limits: &Limits, budget:
     let takes_long = encoding != Encoding::Identity && bytes.len() > BIG_PACKED_BYTES;
     let inflated = if takes_long { tokio::task::block_in_place(inflate)? } else { inflate()? };
     Ok(Held { bytes: inflated, _room: room.permit })
+}
+
+/// Reads a body whole, as it was sent.
+///
+/// # Errors
+/// As [`read_body`], but for what inflating can find.
+pub async fn read_raw(body: Body, headers: &HeaderMap, limits: &Limits, budget: &Budget) -> Result<Held> {
+    let (bytes, room) = gather(body, headers, limits, budget).await?;
+    Ok(Held { bytes, _room: room.permit })
+}
+
+async fn gather<'a>(
+    body: Body,
+    headers: &HeaderMap,
+    limits: &'a Limits,
+    budget: &'a Budget,
+) -> Result<(Bytes, Room<'a>)> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let mut room = Room { permit: budget.take(1)?, limits, budget };
+    if announced.is_some_and(|n| n > limits.body_bytes as u64) {
+        return Err(room.too_large());
+    }
+    let bytes = collect(body, &mut room).await?;
+    Ok((bytes, room))
 }
 
 /// A body's room in the budget: grows with it.

@@ -1,15 +1,23 @@
 //! How every route takes a request and answers it.
 
+pub mod address;
 mod body;
+mod browser;
+pub mod doc;
 mod inflate;
 mod layer;
+pub mod openapi;
 mod params;
 mod problem;
+mod routes;
 
-pub use body::{Budget, Content, Held, read_body};
-pub use layer::{around, attend};
+pub use address::TrustedProxies;
+pub use body::{Budget, Content, Held, read_body, read_raw};
+pub use doc::Doc;
+pub use layer::{RequestName, around, attend, client_of_parts};
 pub use params::{Params, parse_duration};
 pub use problem::{Answer, Problem, problem_body};
+pub use routes::{Arguments, Operation, Routes};
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,6 +1,7 @@
 //! Errors as RFC 9457 problem documents.
 
-use angarium_base::{Error, RequestId};
+use super::RequestName;
+use angarium_base::Error;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -56,7 +57,7 @@ struct Item<'a> {
 }
 
 /// The problem document of an error.
-pub fn problem_body(error: &Error, request_id: Option<&RequestId>) -> String {
+pub fn problem_body(error: &Error, request_id: Option<&RequestName>) -> String {
     let status = error.kind().status();
     let document = Document {
         r#type: format!("/docs/errors#{}", error.code().name),
@@ -64,7 +65,7 @@ pub fn problem_body(error: &Error, request_id: Option<&RequestId>) -> String {
         status,
         detail: error.message(),
         code: error.code().name,
-        request_id: request_id.map(RequestId::as_str),
+        request_id: request_id.map(|name| name.0.as_str()),
         errors: error
             .faults()
             .iter()

@@ -13,13 +13,14 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A canary write, or somebody's, must have reached the disk within this time.
 const COMMIT_AGE_MAX_MS: i64 = 15_000;
 
-#[derive(Serialize)]
-struct Readiness {
+#[derive(Serialize, JsonSchema)]
+pub struct Readiness {
     status: &'static str,
     version: String,
     /// Of this run of the process.
@@ -30,7 +31,7 @@ struct Readiness {
     parts: Parts,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Parts {
     store: StorePart,
     /// What takes events in where streams are in Kafka.
@@ -42,7 +43,7 @@ struct Parts {
     http: HttpPart,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct StorePart {
     status: &'static str,
     engine: &'static str,
@@ -52,7 +53,7 @@ struct StorePart {
     detail: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct KafkaPart {
     status: &'static str,
     /// Records in the spool that Kafka does not have yet.
@@ -64,7 +65,7 @@ struct KafkaPart {
     detail: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct FeedPart {
     status: &'static str,
     engine: &'static str,
@@ -72,7 +73,7 @@ struct FeedPart {
     detail: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct HttpPart {
     status: &'static str,
 }

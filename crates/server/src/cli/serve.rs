@@ -95,6 +95,7 @@ fn ready_json(ready: &Ready) -> String {
         members.insert("app".into(), first.app.clone().into());
         members.insert("secret_key".into(), first.secret_key.clone().into());
         members.insert("write_key".into(), first.write_key.clone().into());
+        members.insert("token".into(), first.token.clone().into());
         members.insert("live_url".into(), live_url(ready, &first.view_key).into());
     }
     serde_json::Value::from(members).to_string()
@@ -152,11 +153,16 @@ fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
         "  app         {app}\n  \
          secret key  {secret}   (for servers and people)\n  \
          write key   {write}   (only sends events: safe in apps and pages)\n\n  \
-         Shown once; also in {keys}, readable by you alone.{inside}\n",
+         {token}Shown once; also in {keys}, readable by you alone. `auth.first_start = false` makes none of this.{inside}\n",
         app = first.app,
         secret = first.secret_key,
         write = first.write_key,
         keys = keys.display(),
+        token = if first.token.is_some() {
+            "token       in that file: of a user who is admin, for 12 hours (`angarium token mint` makes others)\n\n  "
+        } else {
+            ""
+        },
     );
     if ready.roles.contains(&Role::Api) {
         let seen = if ready.roles.contains(&Role::Live) { " and see it on the live page" } else { "" };

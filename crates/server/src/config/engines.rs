@@ -210,6 +210,7 @@ impl Config {
                 *value = HIDDEN.into();
             }
         }
+        shown.hide_access(HIDDEN);
         shown
     }
 }

@@ -19,6 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Records that one request looks at, so that a rare type cannot make it run for long.
@@ -26,14 +27,9 @@ const SCANNED: u64 = 50_000;
 /// Rows of one answer of the statistics.
 const STATS_ROWS: i64 = 10_000;
 
-/// List events
-///
-/// Oldest first, as they were kept. `type` filters by exact type; `from` and `to` by when events became
-/// durable. `next` is a cursor, or null at the end. A page may be shorter than `limit`, even empty, while
-/// `next` is not null: then the filter passed over many events.
 pub async fn list_events(
-    State(kit): State<Kit>,
     allowed: Allowed<ReadEvents>,
+    State(kit): State<Kit>,
     params: Params,
 ) -> Answer<Response> {
     params.only(&["type", "after", "from", "to", "limit"])?;
@@ -113,7 +109,36 @@ impl Scan<'_> {
     }
 }
 
-#[derive(Serialize)]
+/// An event as it was kept.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema only: events are given out as they are kept")]
+struct KeptEvent {
+    id: String,
+    r#type: String,
+    at: String,
+    received_at: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    device_id: Option<String>,
+    params: serde_json::Map<String, serde_json::Value>,
+    /// The query string of a tracking call, as it was sent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    query: Option<String>,
+    /// What the request told of device, address and place.
+    meta: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A page of events.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema only: events are given out as they are kept")]
+pub struct EventPage {
+    items: Vec<KeptEvent>,
+    /// Where to go on, or null at the end.
+    next: Option<String>,
+}
+
+/// Counts of events.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventStats")]
 pub struct Stats {
     step: String,
     items: Vec<StatsRow>,
@@ -121,7 +146,7 @@ pub struct Stats {
     truncated: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct StatsRow {
     /// The step's first instant.
     at: String,
@@ -129,13 +154,9 @@ struct StatsRow {
     count: u64,
 }
 
-/// Count events
-///
-/// By type and step of whole minutes; `from` (an hour ago, if not given) and `to` (now) by when events
-/// became durable, rounded to minutes outwards.
 pub async fn show_event_stats(
-    State(kit): State<Kit>,
     allowed: Allowed<ReadEvents>,
+    State(kit): State<Kit>,
     params: Params,
 ) -> Answer<Json<Stats>> {
     params.only(&["by", "step", "from", "to"])?;

@@ -15,7 +15,7 @@ use angarium_base::{
 };
 use angarium_kit::{
     Kit,
-    access::{Allowed, UNAUTHENTICATED, presented},
+    access::{Allowed, ByKey, Credential, UNAUTHENTICATED, presented},
     http::{Answer, Content, Peer, Problem, read_body},
     metrics::Reason,
 };
@@ -31,10 +31,8 @@ use std::{borrow::Cow, sync::Arc};
 /// A transparent GIF of one pixel, 43 bytes.
 pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
 
-/// Track an event by a query string
-///
-/// 204, or 200 with a 43-byte GIF for a `GET` whose `Accept` asks for an image.
 pub async fn track_by_query(
+    _: ByKey<SendEvents>,
     State(kit): State<Kit>,
     Extension(tracker): Extension<Arc<Tracker>>,
     Extension(Peer(peer)): Extension<Peer>,
@@ -83,13 +81,17 @@ async fn track(kit: &Kit, tracker: &Tracker, peer: std::net::IpAddr, request: Re
     let (parts, body) = request.into_parts();
     let event_type = event_type(parts.uri.path())?;
     let (in_query, query) = without_write_key(parts.uri.query().unwrap_or(""));
+    let in_query = in_query.map(|key| Credential::read(&key)).transpose()?;
     let key = presented(&parts.headers, true)?.or(in_query);
     // Checked before a body is read; but a form may be what brings the key.
-    let known = key.map(|key| Allowed::for_own_app(kit, &key)).transpose()?;
+    let known = match &key {
+        Some(key) => Some(Allowed::for_own_app(kit, &parts, key).await?),
+        None => None,
+    };
     let (in_form, sent) = with_form(kit, query, &parts, body).await?;
     let allowed = match known {
         Some(allowed) => allowed,
-        None => caller(kit, in_form.as_deref())?,
+        None => caller(kit, &parts, in_form.as_deref()).await?,
     };
     let no_geoip = check_parameters(kit, &sent)?;
     let (mut params, mut clean) = (String::with_capacity(sent.len() + 64), String::with_capacity(sent.len()));
@@ -156,10 +158,10 @@ fn percent_decode(text: &str) -> Option<String> {
 }
 
 /// Who calls without a key in header or query: a key in a form, or nobody, where config lets nobody in.
-fn caller(kit: &Kit, in_form: Option<&str>) -> Result<Allowed<SendEvents>> {
+async fn caller(kit: &Kit, parts: &Parts, in_form: Option<&str>) -> Result<Allowed<SendEvents>> {
     match in_form {
-        Some(key) => Allowed::for_own_app(kit, key),
-        None if kit.anonymous.t => Allowed::anonymous(kit),
+        Some(key) => Allowed::for_own_app(kit, parts, &Credential::read(key)?).await,
+        None if kit.anonymous.t => Allowed::anonymous(kit, parts).await,
         None => Err(UNAUTHENTICATED
             .err("anonymous tracking calls are not taken here: add ?write_key=…, or set `anonymous = [\"t\"]` in the server's config")),
     }

@@ -7,23 +7,25 @@ use crate::{
     rules::{self, INVALID_EVENT, JSON_LIMITS, MALFORMED_JSON, MAX_EVENTS, TOO_MANY_EVENTS},
 };
 use angarium_base::{
-    Error, RequestId, Result,
+    Error, Result,
     error::{Fault, INTERNAL, UNSUPPORTED_MEDIA_TYPE},
     json::{self, Kind, Reader, Syntax},
 };
 use angarium_kit::{
     Kit,
-    access::{Allowed, Role},
-    http::{Answer, Content, Params, Peer, read_body},
+    access::Allowed,
+    http::{Answer, Content, Params, Peer, RequestName, read_body},
+    idempotency::Once,
     metrics::Reason,
 };
 use axum::{
     Extension,
-    extract::{Path, Request, State, rejection::PathRejection},
+    extract::{Request, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Bodies above this are read on a thread that may block, so that they delay nobody else's request.
@@ -31,29 +33,23 @@ const BIG_BODY_BYTES: usize = 1 << 20;
 /// Rejected items that an answer names; `rejected_total` counts all of them.
 const NAMED: usize = 10_000;
 
-/// Track events
-///
-/// 202 when everything good in the body is durable: how many were accepted, how many were there already,
-/// which were rejected and why. 422 when nothing was good, and with `?atomic=true` when anything was not.
 pub async fn track_events(
+    allowed: Allowed<SendEvents>,
     State(kit): State<Kit>,
     Extension(tracker): Extension<Arc<Tracker>>,
-    path: Result<Path<AppPath>, PathRejection>,
     request: Request,
 ) -> Answer<Response> {
-    // No app has a name that is not UTF-8.
-    let app = path.map(|Path(path)| path.app).unwrap_or_default();
-    track(&kit, &tracker, &app, request).await
-}
-
-#[derive(Deserialize)]
-pub struct AppPath {
-    app: String,
+    track(&kit, &tracker, allowed, request).await
 }
 
 /// The same, for whoever has found the route already.
-pub async fn track(kit: &Kit, tracker: &Tracker, app: &str, request: Request) -> Answer<Response> {
-    let allowed: Allowed<SendEvents> = Allowed::for_app(kit, request.headers(), app)?;
+pub async fn track(
+    kit: &Kit,
+    tracker: &Tracker,
+    allowed: Allowed<SendEvents>,
+    request: Request,
+) -> Answer<Response> {
+    let once = Once::of(&request);
     let params = Params::parse(request.uri().query().unwrap_or(""))?;
     let Peer(peer) =
         *request.extensions().get::<Peer>().ok_or_else(|| INTERNAL.err("the caller has no address"))?;
@@ -73,10 +69,11 @@ pub async fn track(kit: &Kit, tracker: &Tracker, app: &str, request: Request) ->
     let stream = events_of(&kit.journal, allowed.app_id()).await?;
     let truncate = allowed.app.truncate_addresses;
     let origin = Origin::new(tracker, &parts, peer.ip(), truncate, kit.clock.now());
-    let speaks_for_others = allowed.key.as_ref().is_some_and(|key| key.role != Role::Ingest);
     let mut intake = Intake {
         recorder: Recorder::new(tracker, &kit.journal, &stream, origin, held.bytes.len() * 2 + 256),
-        speaks_for_others,
+        speaks_for_others: allowed.speaks_for_others(),
+        once,
+        own_ids: Vec::new(),
         event_bytes: kit.limits.event_bytes,
         index: 0,
         places: Vec::new(),
@@ -87,27 +84,34 @@ pub async fn track(kit: &Kit, tracker: &Tracker, app: &str, request: Request) ->
     } else {
         intake.read(&held.bytes, lines)?;
     }
-    let Intake { recorder, places, rejected, index, .. } = intake;
+    let Intake { recorder, places, rejected, index, own_ids, .. } = intake;
     let single = !lines && index == 1 && !is_array(&held.bytes);
     drop(held);
     for (_, fault) in &rejected {
         kit.metrics.events_rejected.get_or_create(&Reason { reason: fault.code.to_owned() }).inc();
     }
     if !rejected.is_empty() && (single || atomic || places.is_empty()) {
-        let id = parts.extensions.get::<RequestId>();
+        let id = parts.extensions.get::<RequestName>();
         return Ok(refuse_all(rejected, single, atomic, id));
     }
     let appended = kit.journal.append(&stream, recorder.batch).await?;
     kit.metrics.events_accepted.inc_by(appended.accepted.into());
     kit.metrics.events_duplicate.inc_by(appended.duplicates.len() as u64);
-    let duplicates = appended.duplicates.len();
-    Ok(accepted(&Outcome::new(appended.accepted as usize, duplicates, &rejected)))
+    // What is there already under an id of this request's own was put there by an attempt at it that nobody answered.
+    let again = |at: &&u32| own_ids.get(**at as usize).is_some_and(|own| *own);
+    let again = appended.duplicates.iter().filter(again).count();
+    let duplicates = appended.duplicates.len() - again;
+    Ok(accepted(&Outcome::new(appended.accepted as usize + again, duplicates, &rejected)))
 }
 
 /// What became of each item of a body.
 struct Intake<'a> {
     recorder: Recorder<'a>,
     speaks_for_others: bool,
+    /// Gives events an id that have none, if the request is to be done once.
+    once: Option<Once>,
+    /// Whether each event in the batch has its id from there.
+    own_ids: Vec<bool>,
     event_bytes: usize,
     /// Index of the next item.
     index: usize,
@@ -196,13 +200,78 @@ impl Intake<'_> {
                 self.rejected
                     .push((index, Fault { pointer: String::new(), code: "event_too_large", detail }));
             }
-            Ok(event) => {
+            Ok(mut event) => {
+                let is_given = self.once.is_some() && event.id.is_none();
+                if let (Some(once), true) = (&self.once, is_given) {
+                    event.id = Some(once.event_id(index).into());
+                }
+                self.own_ids.push(is_given);
                 self.recorder.add(&event, None);
                 self.places.push(index as u32);
             }
             Err(fault) => self.rejected.push((index, fault)),
         }
     }
+}
+
+/// One event.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema only: bodies are read without building a tree")]
+pub struct Event {
+    /// What happened: 1 to 255 characters, no white space, no control characters.
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^\s\p{C}]+$"))]
+    r#type: String,
+    /// Anything: 32 levels and 1,000 members an object at most, no key twice.
+    params: Option<serde_json::Map<String, serde_json::Value>>,
+    /// When it happened; when it was received, if not given.
+    #[schemars(extend("format" = "date-time"))]
+    at: Option<String>,
+    #[schemars(length(min = 1, max = 255))]
+    device_id: Option<String>,
+    /// One that was seen within seven days is not kept again.
+    #[schemars(length(min = 1, max = 255))]
+    id: Option<String>,
+    /// On whose behalf a server speaks; not with a write key.
+    #[schemars(extend("format" = "ipv4"))]
+    ip: Option<String>,
+    /// As `ip`.
+    #[schemars(length(max = 2048))]
+    user_agent: Option<String>,
+}
+
+/// One event, or several.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "a schema only: bodies are read without building a tree")]
+pub enum EventsBody {
+    One(Event),
+    Several(#[schemars(length(min = 1, max = 100_000))] Vec<Event>),
+}
+
+/// What became of the events of a request.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema only: the answer is written by hand, for speed")]
+pub struct Tracked {
+    accepted: u64,
+    /// Those whose id was seen before.
+    duplicates: u64,
+    rejected: Vec<RejectedEvent>,
+    /// Only when more were rejected than are named.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    rejected_total: Option<u64>,
+}
+
+/// An event that was not taken.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a schema only")]
+struct RejectedEvent {
+    /// Its place in the body, from 0.
+    index: u64,
+    code: String,
+    detail: String,
+    /// The faulty place in the event, RFC 6901.
+    pointer: String,
 }
 
 fn is_array(bytes: &[u8]) -> bool {
@@ -275,7 +344,12 @@ fn accepted(outcome: &Outcome<'_>) -> Response {
 }
 
 /// The problem document of a request of which nothing was kept: `errors` for one event, `rejected` for several.
-fn refuse_all(rejected: Vec<(usize, Fault)>, single: bool, atomic: bool, id: Option<&RequestId>) -> Response {
+fn refuse_all(
+    rejected: Vec<(usize, Fault)>,
+    single: bool,
+    atomic: bool,
+    id: Option<&RequestName>,
+) -> Response {
     let total = rejected.len();
     let detail = match (single, atomic) {
         (true, _) => format!("the event was refused: {}", rejected[0].1.detail),

@@ -10,7 +10,6 @@
 //!
 //! Invariant: with no trusted proxy, no header has any effect.
 
-use super::TRUSTED_PROXY;
 use angarium_base::Result;
 use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
@@ -18,6 +17,11 @@ use std::{
     fmt::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4},
 };
+
+angarium_base::codes! {
+    /// An entry of the trusted proxies is not an address, a network (`10.0.0.0/8`), `loopback` or `private`.
+    TRUSTED_PROXY = "trusted_proxy": Invalid;
+}
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -49,7 +53,7 @@ impl TrustedProxies {
         Ok(TrustedProxies(networks))
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

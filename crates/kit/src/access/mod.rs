@@ -1,0 +1,42 @@
+//! Who calls, and what they may do.
+//!
+//! ```text
+//!  Authorization ─▶ credential ─▶ principal (key or user) ─▶ grant on the app of the path ─▶ Allowed<G>
+//!        none of it known: 401          no grant: 404, as an unknown app     not this role: 403
+//! ```
+//!
+//! A handler asks for [`Allowed<G>`]: proof that the caller holds grant `G` in an app. There is no other way to come
+//! by an app in a handler. Another app, and an app that is not there, answer the same 404.
+//!
+//! The [`Directory`] of apps, keys and grants is in memory, so that checking costs no I/O; the tenants slice loads it
+//! at the start and keeps it current.
+
+mod allowed;
+mod credential;
+mod directory;
+mod grant;
+mod principal;
+mod proxy;
+mod role;
+
+pub use allowed::{Allowed, Asked, Caller, nobody};
+pub(crate) use credential::who;
+pub use credential::{Credential, PROXY_ISSUER, is_email, presented};
+pub use directory::{Directory, Entries, KeyEntry};
+pub use grant::{ByKey, Grant, Guard, Guarded, Public};
+pub use principal::{App, Holder, Key, Principal, Roles, User};
+pub use proxy::Proxy;
+pub use role::Role;
+
+angarium_base::codes! {
+    /// There is no identity in the request, or it is not known, expired or revoked. Send `Authorization: Bearer <key or token>`; the keys were printed at the first start.
+    UNAUTHENTICATED = "unauthenticated": Unauthenticated;
+    /// The caller is known, and its role in this app does not allow this. The detail names the roles that do.
+    FORBIDDEN = "forbidden": Forbidden;
+}
+
+/// Which families of the compatibility surface take anonymous callers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Anonymous {
+    pub t: bool,
+}

@@ -1,0 +1,108 @@
+//! Files of the data directory that only its owner reads: the keys of the first start, the local issuer's secret, the
+//! key for secrets.
+
+use angarium_base::{Context, Result, Secret, error::INTERNAL};
+use angarium_identity::{Issuer, Keys};
+use angarium_kit::secrets::Secrets;
+use serde::{Deserialize, Serialize};
+use std::{
+    io::Write,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+/// What the first start printed.
+pub const FIRST_START: &str = "first-start.json";
+const LOCAL_ISSUER: &str = "local-issuer.json";
+const SECRETS_KEY: &str = "secrets.key";
+
+/// Writes a file that nobody else reads, and has it reach the disk.
+///
+/// # Errors
+/// `store_failed`.
+pub fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .or_error(angarium_db::STORE_FAILED, "the data directory cannot be made")?;
+    let file =
+        std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(dir.join(name));
+    file.and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    })
+    .or_error(angarium_db::STORE_FAILED, "a file of the data directory cannot be written")
+}
+
+fn read(dir: &Path, name: &str) -> Result<Option<String>> {
+    match std::fs::read_to_string(dir.join(name)) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => {
+            Err(angarium_db::STORE_FAILED.err("a file of the data directory cannot be read").with_source(e))
+        }
+    }
+}
+
+/// The data directory's own issuer of tokens, for development.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LocalIssuer {
+    pub issuer: String,
+    secret: String,
+}
+
+impl LocalIssuer {
+    /// The one of this data directory, if it has one.
+    ///
+    /// # Errors
+    /// `store_failed`; `internal` when the file is damaged.
+    pub fn load(dir: &Path) -> Result<Option<LocalIssuer>> {
+        let Some(text) = read(dir, LOCAL_ISSUER)? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).or_error(
+            INTERNAL,
+            "local-issuer.json of the data directory is damaged; remove it, and a new one is made",
+        )
+    }
+
+    /// The one of this data directory, made if it has none.
+    ///
+    /// # Errors
+    /// As [`LocalIssuer::load`].
+    pub fn load_or_make(dir: &Path) -> Result<LocalIssuer> {
+        if let Some(known) = LocalIssuer::load(dir)? {
+            return Ok(known);
+        }
+        let random =
+            |prefix| Secret::random(prefix).or_error(INTERNAL, "the system has no randomness to give");
+        let name = random("")?.expose().chars().take(12).collect::<String>();
+        let made =
+            LocalIssuer { issuer: format!("angarium-local-{name}"), secret: random("")?.expose().to_owned() };
+        let text =
+            serde_json::to_string_pretty(&made).or_error(INTERNAL, "the local issuer cannot be written")?;
+        write(dir, LOCAL_ISSUER, &text)?;
+        Ok(made)
+    }
+
+    /// As a verifier and a minter know it.
+    pub fn trusted(&self) -> Issuer {
+        Issuer::new(&self.issuer, Keys::Secret(self.secret()))
+    }
+
+    pub fn secret(&self) -> Secret {
+        Secret::new(&self.secret)
+    }
+}
+
+/// The data directory's own key for secrets, made if it has none.
+///
+/// # Errors
+/// `store_failed`, `invalid_secrets_key`.
+pub fn secrets(dir: &Path) -> Result<Secrets> {
+    if let Some(text) = read(dir, SECRETS_KEY)? {
+        return Secrets::new(&[text.trim()]);
+    }
+    let key = Secrets::new_key()?;
+    write(dir, SECRETS_KEY, &format!("{key}\n"))?;
+    Secrets::new(&[key])
+}
