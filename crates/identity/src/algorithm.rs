@@ -36,8 +36,12 @@ impl Algorithm {
         NAMES.into_iter().map(|(algorithm, _)| algorithm)
     }
 
-    /// The algorithm of exactly this name: names are case-sensitive (RFC 7515 §4.1.1).
+    /// The algorithm of exactly this name: names are case-sensitive (RFC 7515 §4.1.1). `Ed25519` is the newer name of
+    /// what `EdDSA` is here (RFC 9864 §2.2).
     pub fn named(name: &str) -> Option<Algorithm> {
+        if name == "Ed25519" {
+            return Some(Algorithm::EdDsa);
+        }
         NAMES.into_iter().find(|(_, known)| *known == name).map(|(algorithm, _)| algorithm)
     }
 

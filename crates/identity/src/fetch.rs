@@ -2,7 +2,7 @@
 
 use crate::{jwk, key::KeySet};
 use reqwest::{
-    Client, StatusCode, Url,
+    Client, Url,
     header::{ACCEPT, HeaderValue},
 };
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -51,15 +51,17 @@ impl Place {
         let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
         let mut response =
             self.client.get(self.url.clone()).header(ACCEPT, accept).send().await.map_err(lost)?;
-        if response.status() != StatusCode::OK {
-            let status = response.status().as_u16();
-            let what = match response.status().is_redirection() {
-                true => {
-                    format!("the server of the key set answered {status}; set the address that it leads to")
-                }
-                false => format!("the server of the key set answered {status}"),
-            };
-            return Err(Failure { what, source: None });
+        match response.status().as_u16() {
+            200 => {}
+            status @ 300..400 => {
+                let what =
+                    format!("the server of the key set answered {status}; set the address that it leads to");
+                return Err(Failure { what, source: None });
+            }
+            status => {
+                let what = format!("the server of the key set answered {status}");
+                return Err(Failure { what, source: None });
+            }
         }
         let mut body = vec![];
         while let Some(chunk) = response.chunk().await.map_err(lost)? {

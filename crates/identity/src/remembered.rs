@@ -93,7 +93,10 @@ mod tests {
                 assert!(remembered.get(&busy).is_some(), "forgotten after {other} others");
             }
         }
-        let kept = |shard: &Mutex<Generations>| shard.lock().young.len() + shard.lock().old.len();
+        let kept = |shard: &Mutex<Generations>| {
+            let shard = shard.lock();
+            shard.young.len() + shard.old.len()
+        };
         assert!(remembered.0.iter().map(kept).sum::<usize>() <= REMEMBERED_MAX);
         remembered.forget(&busy);
         assert!(remembered.get(&busy).is_none());
