@@ -23,6 +23,13 @@ use axum::{
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tower_http::{
+    CompressionLevel,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+};
 use std::{
     fmt::Write,
     sync::{Arc, OnceLock},
@@ -140,7 +147,17 @@ pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
             )
         })
         .layer(from_fn_with_state(kit.clone(), around))
+        .layer(compression())
         .with_state(kit)
+}
+
+/// Packs long answers for those who take gzip. The feed is never held back by it, images are packed already.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worth_it = SizeAbove::new(1024)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::IMAGES)
+        .and(NotForContentType::const_new("application/octet-stream"));
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_it)
 }
 
 /// The same paths, answered with what is missing.

@@ -71,7 +71,10 @@ pub async fn open(
         metrics: Metrics::new(),
         budget: Budget::new(&limits),
         limits,
-        anonymous: Anonymous { t: opened_by_config || listen.ip().is_loopback() },
+        anonymous: Anonymous {
+            t: opened_by_config || listen.ip().is_loopback(),
+            is_public: !listen.ip().is_loopback(),
+        },
         streams,
         stop,
     });

@@ -3,6 +3,7 @@
 mod access_log;
 mod backup;
 mod bench;
+mod compat;
 mod config;
 mod connection;
 mod consume;
