@@ -17,6 +17,7 @@ pub mod line;
 pub mod query;
 pub mod record;
 pub mod rules;
+pub mod wires;
 
 use angarium_base::{Code, Result};
 use angarium_kit::{Runs, Slice, fleet::Role};
@@ -53,7 +54,7 @@ impl Tracker {
 }
 
 /// Every error code of this slice.
-pub const CODES: &[&[Code]] = &[rules::CODES, enrich::CODES];
+pub const CODES: &[&[Code]] = &[rules::CODES, wires::CODES, enrich::CODES];
 
 pub fn slice(tracker: Tracker) -> Slice {
     let tracker = Arc::new(tracker);

@@ -1,7 +1,14 @@
 //! Events over HTTP.
 
+mod calls;
+mod image;
+mod intake;
 mod list;
+mod outcome;
 mod pixel;
+mod posthog;
+mod segment;
+mod speaker;
 mod track;
 
 use crate::Tracker;
@@ -29,6 +36,36 @@ pub fn routes() -> Router<Kit> {
         .route("/v1/apps/{app}/events", post(track::track_events).get(list::list_events))
         .route("/v1/apps/{app}/events/stats", get(list::show_event_stats))
         .route("/t/{*type}", get(pixel::track_by_query).post(pixel::track_by_query))
+        .merge(segment_routes())
+        .merge(posthog_routes())
+}
+
+/// What Segment's libraries call: servers' by name, browsers' and phones' by one letter.
+fn segment_routes() -> Router<Kit> {
+    let calls = ["track", "identify", "page", "screen", "group", "alias", "batch", "import"];
+    let short = ["t", "i", "p", "s", "g", "a", "b"];
+    let paths = calls.into_iter().chain(short).map(|call| format!("/v1/{call}"));
+    let posts = paths.chain(["/beacon/v1/batch".to_owned()]).flat_map(with_slash);
+    let pixels = ["/pixel/v1/track", "/pixel/v1/page"];
+    let router =
+        posts.fold(Router::new(), |router, path| router.route(&path, post(segment::track_segment_calls)));
+    pixels.into_iter().fold(router, |router, path| router.route(path, get(segment::track_segment_pixel)))
+}
+
+fn posthog_routes() -> Router<Kit> {
+    let either = || get(posthog::track_posthog_events).post(posthog::track_posthog_events);
+    let batch = with_slash("/batch".to_owned());
+    let single = ["/e", "/capture"].into_iter().flat_map(|path| with_slash(path.to_owned()));
+    let router = batch
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(&path, post(posthog::track_posthog_events)));
+    single.fold(router, |router, path| router.route(&path, either()))
+}
+
+/// Libraries end paths with a slash or without.
+fn with_slash(path: String) -> [String; 2] {
+    let slash = format!("{path}/");
+    [path, slash]
 }
 
 /// `POST /v1/apps/{app}/events` past the router: the one route that takes a hundred thousand requests a second.

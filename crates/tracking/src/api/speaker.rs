@@ -1,0 +1,102 @@
+//! Who sends the calls of other systems' libraries: a key says it, and their requests have several places for one.
+
+use super::SendEvents;
+use angarium_base::{AppId, Result};
+use angarium_kit::{
+    Kit,
+    access::{Allowed, Role, UNAUTHENTICATED, presented},
+};
+use http::HeaderMap;
+
+/// Somebody who may send events to an app.
+pub struct Speaker {
+    pub app: AppId,
+    pub truncates_addresses: bool,
+    /// Whether an address and an agent in a call count as the speaker's.
+    pub speaks_for_others: bool,
+}
+
+impl Speaker {
+    fn of(kit: &Kit, key: &str) -> Result<Speaker> {
+        let allowed: Allowed<SendEvents> = Allowed::for_own_app(kit, key)?;
+        Ok(Speaker {
+            app: allowed.app_id().clone(),
+            truncates_addresses: allowed.app.truncate_addresses,
+            speaks_for_others: allowed.key.as_ref().is_some_and(|key| key.role != Role::Ingest),
+        })
+    }
+}
+
+/// The key that a request presents, wherever it stands. Where it stands several times it must be the same: nobody is to
+/// guess whose events they are.
+#[derive(Default)]
+pub struct Presented {
+    key: Option<(&'static str, String)>,
+}
+
+impl Presented {
+    /// The key of the `Authorization` header, if there is one: `Bearer <key>` or `Basic <key>:`.
+    ///
+    /// # Errors
+    /// `unauthenticated` when the header cannot be read.
+    pub fn in_headers(headers: &HeaderMap) -> Result<Presented> {
+        let mut found = Presented::default();
+        found.add("the Authorization header", presented(headers, true)?)?;
+        Ok(found)
+    }
+
+    /// Takes in what stands in one more place; an empty key is none.
+    ///
+    /// # Errors
+    /// `unauthenticated`, naming both places, when it is another key than the one before.
+    pub fn add(&mut self, place: &'static str, key: Option<String>) -> Result<()> {
+        let Some(key) = key.filter(|key| !key.is_empty()) else { return Ok(()) };
+        match &self.key {
+            Some((first, known)) if *known != key => Err(UNAUTHENTICATED.err(format!(
+                "{first} and {place} name different keys; send one of them, or the same in both"
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                self.key = Some((place, key));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whom the key names, if one was found so far: an unknown one is refused before a body is read.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `forbidden`
+    pub fn check(&self, kit: &Kit) -> Result<Option<Speaker>> {
+        self.key.as_ref().map(|(_, key)| Speaker::of(kit, key)).transpose()
+    }
+
+    /// # Errors
+    /// As [`Presented::check`], and `unauthenticated` with what to send when there is no key.
+    pub fn speaker(&self, kit: &Kit, what_to_send: &'static str) -> Result<Speaker> {
+        self.check(kit)?.ok_or_else(|| UNAUTHENTICATED.err(what_to_send))
+    }
+
+    /// The key; empty if there is none.
+    pub fn key(&self) -> &str {
+        self.key.as_ref().map_or("", |(_, key)| key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_may_stand_in_several_places_if_it_is_the_same() {
+        let mut presented = Presented::default();
+        for key in [None, Some(""), Some("a"), None, Some("a")] {
+            presented.add("the header", key.map(str::to_owned)).unwrap();
+        }
+        assert_eq!(presented.key(), "a");
+        let error = presented.add("`writeKey` in the body", Some("b".into())).unwrap_err();
+        assert_eq!(error.code().name, "unauthenticated");
+        assert!(error.message().contains("the header and `writeKey` in the body"), "{}", error.message());
+        assert!(!error.message().contains("\"a\"") && !error.message().contains("\"b\""));
+    }
+}
