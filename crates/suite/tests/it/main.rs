@@ -18,4 +18,5 @@ mod operations;
 mod streams;
 mod tracking;
 mod wire;
+mod wires;
 mod writers;
