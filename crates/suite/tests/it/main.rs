@@ -15,6 +15,7 @@ mod lines;
 mod live;
 mod main_job;
 mod operations;
+mod sdks;
 mod streams;
 mod tracking;
 mod wire;
