@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  POST /v1/apps/{app}/events ─┐                 ┌▶ agent (cache)     ┐
-//!  GET|POST /t/{type}?params ──┴▶ rules::check ──┼▶ address           ├▶ record ─▶ journal "events" ─▶ 202
-//!                                                └▶ place (mapped file)┘
+//!  GET|POST /t/{type}?params ──┼▶ rules::check ──┼▶ address           ├▶ record ─▶ journal "events" ─▶ 202
+//!  Segment's and PostHog's ─────┘ (wires)        └▶ place (mapped file)┘
 //! ```
 //!
 //! Invariants: a good event of a batch is kept whatever its neighbours are; an event whose id was seen

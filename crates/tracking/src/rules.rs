@@ -33,6 +33,8 @@ pub const FAULTS: &[(&str, &str)] = &[
     ("invalid_instant", "`at` is an RFC 3339 instant"),
     ("invalid_ip", "`ip` is an IPv4 or IPv6 address"),
     ("too_long", "`user_agent` is longer than it may be"),
+    ("unknown_call", "a Segment call is `track`, `identify`, `page`, `screen`, `group` or `alias`"),
+    ("other_key", "a PostHog event names another key than the request that it came with"),
     ("not_with_write_key", "only a secret key may say on whose behalf it speaks (`ip`, `user_agent`)"),
     ("unknown_member", "an event has no such member; everything of your own goes into `params`"),
     ("event_too_large", "the event has more bytes than `http.event_bytes`"),

@@ -48,7 +48,7 @@ pub async fn track_posthog_events(
     for key in posthog::keys_in_query(query)? {
         presented.add("the query", Some(key))?;
     }
-    presented.check(&kit)?;
+    let known = presented.known(&kit)?;
     let held;
     let sent = if parts.method == Method::GET {
         query
@@ -64,7 +64,7 @@ pub async fn track_posthog_events(
     for (place, key) in &body.keys {
         presented.add(place, Some(key.clone().into_owned()))?;
     }
-    let speaker = presented.speaker(&kit, NO_KEY)?;
+    let speaker = presented.speaker(&kit, known, NO_KEY)?;
     let calls = Calls {
         reader: posthog::reader(body.events),
         bytes: body.events.len(),

@@ -51,13 +51,13 @@ pub async fn track_segment_calls(
         let key = pairs.into_iter().find(|(name, _)| name == "writeKey").map(|(_, key)| key.into_owned());
         presented.add("`writeKey` in the query", key)?;
     }
-    presented.check(&kit)?;
+    let known = presented.known(&kit)?;
     let limits = Limits { body_bytes: BODY_BYTES.min(kit.limits.body_bytes), ..kit.limits.clone() };
     let held = read_body(body, &parts.headers, &limits, &kit.budget).await?;
     let text = std::str::from_utf8(&held.bytes).map_err(|_| MALFORMED_JSON.err("the body is not UTF-8"))?;
     let body = reading(text.len(), || segment::read_body(text, takes))?;
     presented.add("`writeKey` in the body", body.write_key.as_deref().map(str::to_owned))?;
-    let speaker = presented.speaker(&kit, NO_KEY)?;
+    let speaker = presented.speaker(&kit, known, NO_KEY)?;
     let taken = take(&arrival, takes, &body, &speaker, presented.key()).await?;
     Ok(taken.answer("\"success\":true,", &parts))
 }
@@ -120,7 +120,7 @@ async fn take_pixel(arrival: &Arrival<'_>) -> Result<()> {
     let mut presented = Presented::in_headers(&arrival.parts.headers)?;
     let (key, call) = segment::call_in_query(arrival.parts.uri.query().unwrap_or(""))?;
     presented.add("`writeKey` in the query", key)?;
-    let speaker = presented.speaker(arrival.kit, NO_KEY_IN_PIXEL)?;
+    let speaker = presented.speaker(arrival.kit, None, NO_KEY_IN_PIXEL)?;
     let body = Body { write_key: None, sent_at: None, calls: &call };
     take(arrival, takes, &body, &speaker, presented.key()).await?.some()
 }

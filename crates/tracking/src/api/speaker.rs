@@ -63,18 +63,24 @@ impl Presented {
         }
     }
 
-    /// Whom the key names, if one was found so far: an unknown one is refused before a body is read.
+    /// Whom the key names, if one was found so far: an unknown one is refused before a body is read. It stays who it is,
+    /// as no place that follows can name another key.
     ///
     /// # Errors
     /// `unauthenticated`, `forbidden`
-    pub fn check(&self, kit: &Kit) -> Result<Option<Speaker>> {
+    pub fn known(&self, kit: &Kit) -> Result<Option<Speaker>> {
         self.key.as_ref().map(|(_, key)| Speaker::of(kit, key)).transpose()
     }
 
+    /// Whom the key names: who was known before the body was read, or else whom the body names.
+    ///
     /// # Errors
-    /// As [`Presented::check`], and `unauthenticated` with what to send when there is no key.
-    pub fn speaker(&self, kit: &Kit, what_to_send: &'static str) -> Result<Speaker> {
-        self.check(kit)?.ok_or_else(|| UNAUTHENTICATED.err(what_to_send))
+    /// As [`Presented::known`], and `unauthenticated` with what to send when there is no key at all.
+    pub fn speaker(&self, kit: &Kit, known: Option<Speaker>, what_to_send: &'static str) -> Result<Speaker> {
+        match known {
+            Some(known) => Ok(known),
+            None => self.known(kit)?.ok_or_else(|| UNAUTHENTICATED.err(what_to_send)),
+        }
     }
 
     /// The key; empty if there is none.

@@ -32,12 +32,6 @@ angarium_base::codes! {
     NOTHING_KEPT = "nothing_kept": Malformed;
 }
 
-/// What can be wrong with one call, beside what can be wrong with an event.
-pub const FAULTS: &[(&str, &str)] = &[
-    ("unknown_call", "`type` is one of `track`, `identify`, `page`, `screen`, `group` and `alias` (Segment)"),
-    ("other_key", "the event names another key than the request it came with (PostHog)"),
-];
-
 /// A member of a call becomes a member of `params`: one level deeper.
 const MEMBER_LIMITS: Limits = Limits { depth: JSON_LIMITS.depth - 1, members: JSON_LIMITS.members };
 
