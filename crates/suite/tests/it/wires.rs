@@ -260,6 +260,11 @@ async fn a_pixel_is_an_image_whatever_becomes_of_the_call() {
     assert_eq!(answer(head).await.status, 200);
     let metrics = world.open("/metrics").await.text();
     assert!(metrics.contains("angarium_pixel_refused_total 4"), "{metrics}");
+    for (reason, count) in [("missing", 1), ("unauthenticated", 2), ("invalid_query", 1)] {
+        let line = format!("angarium_events_rejected_total{{reason=\"{reason}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
+    assert!(!metrics.contains("reason=\"nothing_kept\""), "a refusal is counted once: {metrics}");
     let events = kept(&world).await;
     assert_eq!(events.len(), 2);
     assert_eq!([&events[0]["type"], &events[0]["device_id"]], ["Mail_Opened", "a1"]);
@@ -285,7 +290,7 @@ async fn posthogs_events_come_in_every_form_that_its_libraries_know() {
         post("/batch/")
             .body(json!({"api_key": key, "batch": [event(0)], "historical_migration": true}).to_string()),
         post("/capture").body(event(1).to_string()),
-        post("/e/?ip=0&_=1795259046&ver=1.2")
+        post("/e/?ip=0&_=1795259046000&ver=1.2")
             .header(CONTENT_TYPE, "text/plain")
             .body(json!([event(2)]).to_string()),
         post("/e/?compression=gzip-js")

@@ -45,7 +45,8 @@ pub async fn track_posthog_events(
     let arrival = Arrival { kit: &kit, tracker: &tracker, parts: &parts, peer: peer.ip() };
     let mut presented = Presented::in_headers(&parts.headers)?;
     let query = parts.uri.query().unwrap_or("");
-    for key in posthog::keys_in_query(query)? {
+    let in_query = posthog::read_query(query)?;
+    for key in in_query.keys {
         presented.add("the query", Some(key))?;
     }
     let known = presented.known(&kit)?;
@@ -68,7 +69,7 @@ pub async fn track_posthog_events(
     let calls = Calls {
         reader: posthog::reader(body.events),
         bytes: body.events.len(),
-        sent_at: body.sent_at,
+        sent_at: body.sent_at.or(in_query.sent_at),
         key: presented.key(),
         most_bytes: kit.limits.event_bytes,
     };
@@ -76,8 +77,8 @@ pub async fn track_posthog_events(
     Ok(taken.answer("\"status\":1,", &parts))
 }
 
-/// The body, inflated also where only the query says that it is packed (`compression=gzip-js`), as browsers' libraries
-/// do, for which a header of their own would cost a request more. The bytes themselves say it best.
+/// The body, inflated also where no header says that it is packed: a header of their own costs browsers a request
+/// more, so their libraries say it in the query (`compression=gzip-js`) or not at all. The bytes themselves say it best.
 async fn inflated(kit: &Kit, parts: &Parts, body: Body) -> Result<Held> {
     let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
     if !held.bytes.starts_with(&GZIP) {

@@ -13,7 +13,10 @@ use super::{
 use crate::{
     Tracker, query,
     rules::{INVALID_QUERY, MALFORMED_JSON},
-    wires::segment::{self, BODY_BYTES, Body, CALL_BYTES, Takes},
+    wires::{
+        NOTHING_KEPT,
+        segment::{self, BODY_BYTES, Body, CALL_BYTES, Takes},
+    },
 };
 use angarium_base::{Result, error::NOT_FOUND};
 use angarium_kit::{
@@ -109,8 +112,11 @@ pub async fn track_segment_pixel(
     let (parts, _) = request.into_parts();
     let arrival = Arrival { kit: &kit, tracker: &tracker, parts: &parts, peer: peer.ip() };
     let tracked = take_pixel(&arrival).await;
-    if let Err(error) = &tracked {
-        count_refused(&kit, error);
+    match &tracked {
+        // Whose faults were counted when the call was read.
+        Err(error) if error.code().name == NOTHING_KEPT.name => {}
+        Err(error) => count_refused(&kit, error),
+        Ok(()) => {}
     }
     Ok(image(&kit, tracked))
 }

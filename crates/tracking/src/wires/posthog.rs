@@ -78,13 +78,26 @@ pub fn document(sent: &str) -> BaseResult<Document<'_>> {
     Ok(Document { text: String::from_utf8(bytes).map_err(|_| unreadable())?.into(), keys })
 }
 
-/// The keys in the query of a request whose events are in its body or its query.
-///
+/// What the query of a request says; its events may be in it too, or in the body.
+#[derive(Debug, Default, PartialEq)]
+pub struct Query {
+    pub keys: Vec<String>,
+    /// `_` or `sent_at`, in milliseconds, as browsers' libraries of some years send it.
+    pub sent_at: Option<Millis>,
+}
+
 /// # Errors
 /// `invalid_envelope` when it cannot be read as parameters.
-pub fn keys_in_query(raw: &str) -> BaseResult<Vec<String>> {
-    let is_key = |name: &str| matches!(name, "api_key" | "token");
-    Ok(pairs(raw)?.into_iter().filter(|(name, _)| is_key(name)).map(|(_, key)| key.into_owned()).collect())
+pub fn read_query(raw: &str) -> BaseResult<Query> {
+    let mut query = Query::default();
+    for (name, value) in pairs(raw)? {
+        match &*name {
+            "api_key" | "token" => query.keys.push(value.into_owned()),
+            "_" | "sent_at" => query.sent_at = value.parse().ok().or(query.sent_at),
+            _ => {}
+        }
+    }
+    Ok(query)
 }
 
 fn is_json(text: &str) -> bool {
@@ -232,19 +245,20 @@ fn event<'a>(
     let (event_type, name) = take_event(&mut members)?;
     let mut event = Incoming { event_type, ..Incoming::default() };
     for key in ["api_key", "token"] {
-        let other = members.take(key).and_then(|value| value.string()).is_some_and(|own| own != sender.key);
+        let own = members.take(key).and_then(|value| value.string());
+        let other = own.is_some_and(|own| !own.is_empty() && own != sender.key);
         if other {
             let detail = "this event names another key than the request it came with; send it by itself";
             return Err(rules::fault(&format!("/{key}"), "other_key", detail));
         }
     }
-    members.take("sent_at");
+    let sent_at = members.take("sent_at").and_then(|value| instant(&value)).or(sender.sent_at);
     let properties = members.take("properties");
     let said = properties.as_ref().map(said_in_properties).transpose()?;
     let said = said.unwrap_or_default();
     event.id = members.take_id("uuid")?.or(said.insert_id);
     event.at = match members.get("timestamp") {
-        Some(timestamp) => instant(timestamp).map(|at| sender.corrected(at, sender.sent_at)),
+        Some(timestamp) => instant(timestamp).map(|at| sender.corrected(at, sent_at)),
         None => members.get("offset").and_then(|offset| before(sender.received_at, offset)),
     };
     event.device_id = members.id("distinct_id")?.or(said.distinct_id);

@@ -296,8 +296,28 @@ fn what_posthogs_library_for_browsers_sends_is_taken() {
 }
 
 #[test]
+fn when_a_request_was_sent_is_said_in_several_places() {
+    let at = |body: &str| posthog_events(body, false)[0].as_ref().unwrap().0.at;
+    // Both an hour behind.
+    let event =
+        r#"{"event":"e","timestamp":"2026-11-21T10:04:09.000Z","sent_at":"2026-11-21T10:04:10.000Z"}"#;
+    for body in [event.to_owned(), format!("[{event}]"), format!(r#"{{"batch":[{event}]}}"#)] {
+        assert_eq!(at(&body), time::parse("2026-11-21T11:04:09.000Z"), "{body}");
+    }
+    for (query, sent_at) in [
+        ("ip=0&_=1795259046000&ver=1", Some(1_795_259_046_000)),
+        ("sent_at=1795259046000", Some(1_795_259_046_000)),
+        ("_=soon", None),
+        ("", None),
+    ] {
+        assert_eq!(posthog::read_query(query).unwrap().sent_at, sent_at, "{query}");
+    }
+    assert_eq!(posthog::read_query("token=a&api_key=b").unwrap().keys, ["a", "b"]);
+}
+
+#[test]
 fn an_event_goes_where_its_request_goes() {
-    let body = r#"[{"event":"a","api_key":"WK"},{"event":"b","token":"other"},{"event":"c","properties":{"token":"other"}}]"#;
+    let body = r#"[{"event":"a","api_key":"WK","token":""},{"event":"b","token":"other"},{"event":"c","properties":{"token":"other"}}]"#;
     let events = posthog_events(body, false);
     assert_eq!(shown(&events[0])[3], r#"{"event":"a"}"#);
     assert_eq!(events[1], Err(("other_key", "/token".into())));

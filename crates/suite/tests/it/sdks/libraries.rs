@@ -25,8 +25,7 @@ pub struct Libraries {
 impl Libraries {
     /// `None` where Python or the registry is missing, which has been said then.
     pub async fn for_python() -> Option<Libraries> {
-        let has_venv = run(Command::new("python3").args(["-c", "import venv, ensurepip"])).await;
-        if !has_venv.is_some_and(|ran| ran.code == Some(0)) {
+        if !runs("python3", &["-c", "import venv, ensurepip"]).await {
             skip("python3 with its venv is not installed");
             return None;
         }
@@ -37,8 +36,7 @@ impl Libraries {
     /// `None` where Node or the registry is missing, which has been said then.
     pub async fn for_node() -> Option<Libraries> {
         for program in ["node", "npm"] {
-            let answers = run(Command::new(program).arg("--version")).await;
-            if !answers.is_some_and(|ran| ran.code == Some(0)) {
+            if !runs(program, &["--version"]).await {
                 skip(&format!("{program} is not installed"));
                 return None;
             }
@@ -100,6 +98,11 @@ fn copy(from: &Path, to: &Path) {
             std::fs::copy(file.path(), to.join(file.file_name())).expect("folders can be written to");
         }
     }
+}
+
+/// Whether there is such a program, and it succeeds.
+async fn runs(program: &str, arguments: &[&str]) -> bool {
+    run(Command::new(program).args(arguments)).await.is_some_and(|ran| ran.code == Some(0))
 }
 
 /// `None` when there is no such program.
