@@ -21,8 +21,7 @@ use crate::workspace::Workspace;
 use std::fmt;
 use tree::Tree;
 
-const RULES: [fn(&Tree) -> Vec<Finding>; 4] =
-    [rust::check, crates::check, tenancy::check, text::check];
+const RULES: [fn(&Tree) -> Vec<Finding>; 4] = [rust::check, crates::check, tenancy::check, text::check];
 
 pub fn run(workspace: &Workspace) -> Result<(), String> {
     let tree = Tree::read(workspace.root())?;

@@ -23,16 +23,16 @@ use axum::{
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::{
+    fmt::Write,
+    sync::{Arc, OnceLock},
+};
 use tower_http::{
     CompressionLevel,
     compression::{
         CompressionLayer, Predicate,
         predicate::{NotForContentType, SizeAbove},
     },
-};
-use std::{
-    fmt::Write,
-    sync::{Arc, OnceLock},
 };
 
 angarium_base::codes! {

@@ -100,8 +100,7 @@ fn literals<'a>(source: &'a Source, from: usize, to: usize) -> Vec<&'a str> {
 fn queries_name_their_app(source: &Source, tables: &BTreeSet<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for function in functions(source) {
-        let is_listed =
-            UNSCOPED.iter().any(|(path, name, _)| *path == source.path && *name == function.name);
+        let is_listed = UNSCOPED.iter().any(|(path, name, _)| *path == source.path && *name == function.name);
         let own: Vec<&str> = function
             .literals
             .iter()
@@ -149,9 +148,10 @@ fn names_app(sql: &str) -> bool {
         })
     };
     let makes = sql.trim_start().starts_with("INSERT INTO")
-        && sql.split_once('(').and_then(|(_, rest)| rest.split_once(')')).is_some_and(|(columns, _)| {
-            columns.split(',').any(|column| column.trim() == "app")
-        });
+        && sql
+            .split_once('(')
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .is_some_and(|(columns, _)| columns.split(',').any(|column| column.trim() == "app"));
     has("app") || makes || (uses(sql, "apps") && has("id"))
 }
 
@@ -168,8 +168,10 @@ fn routes_have_guards(source: &Source) -> Vec<Finding> {
 
 /// An exception that nothing needs any more would cover what comes next.
 fn exceptions_are_needed(tree: &Tree) -> Vec<Finding> {
-    let has = |wanted: &str, what: &str| tree.files().any(|(path, text)| path == wanted && text.contains(what));
-    let stale = UNSCOPED.iter().filter(|(path, name, _)| tree.has(path) && !has(path, &format!("fn {name}(")));
+    let has =
+        |wanted: &str, what: &str| tree.files().any(|(path, text)| path == wanted && text.contains(what));
+    let stale =
+        UNSCOPED.iter().filter(|(path, name, _)| tree.has(path) && !has(path, &format!("fn {name}(")));
     let message = "listed in UNSCOPED of xtask, but not there (any more); take it off the list";
     stale.map(|(path, _, _)| Finding::new(path, 1, message)).collect()
 }
@@ -192,11 +194,13 @@ mod tests {
         assert_eq!(found(good), Vec::<String>::new());
         let other = "fn show(tx: &mut Tx, app: &AppId) { tx.one(\"SELECT a FROM jobs WHERE id = $1\") }";
         assert!(found(other)[0].contains("`show` has a statement without"));
-        let joined = "fn show(tx: &mut Tx, app: &AppId) { tx.one(\"SELECT a FROM leases JOIN jobs ON b = c\") }";
+        let joined =
+            "fn show(tx: &mut Tx, app: &AppId) { tx.one(\"SELECT a FROM leases JOIN jobs ON b = c\") }";
         assert_eq!(found(joined).len(), 1);
         let not_given = "fn show(tx: &mut Tx, app: &str) { tx.one(\"SELECT a FROM jobs WHERE app = $1\") }";
         assert!(found(not_given)[0].contains("is not given the app"));
-        let changed = "fn change(tx: &mut Tx, app: &AppId) { tx.exec(\"UPDATE jobs SET app = b WHERE id = $1\") }";
+        let changed =
+            "fn change(tx: &mut Tx, app: &AppId) { tx.exec(\"UPDATE jobs SET app = b WHERE id = $1\") }";
         assert_eq!(found(changed).len(), 1);
     }
 

@@ -157,8 +157,13 @@ impl Documents<'_> {
             for lost in before.difference(&now) {
                 found.push(format!("{place}: does not take `{lost}` any more"));
             }
-            for bound in ["minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems", "format"] {
-                if old[bound] != new[bound] && !new[bound].is_null() && !is_wider(bound, &old[bound], &new[bound]) {
+            for bound in
+                ["minLength", "maxLength", "pattern", "minimum", "maximum", "minItems", "maxItems", "format"]
+            {
+                if old[bound] != new[bound]
+                    && !new[bound].is_null()
+                    && !is_wider(bound, &old[bound], &new[bound])
+                {
                     found.push(format!("{place}: `{bound}` was {}, is {}", old[bound], new[bound]));
                 }
             }
@@ -239,12 +244,22 @@ mod tests {
             breaks(&before, &now)
         };
         assert_eq!(changed(|now| now["paths"] = json!({})), ["POST /a: is gone"]);
-        assert_eq!(with_body(|body| body["required"] = json!(["a", "b"])), ["POST /a ← body.b has to be given"]);
-        assert_eq!(with_body(|body| body["properties"] = json!({ "a": { "type": "string" } })), ["POST /a ← body.b is gone"]);
+        assert_eq!(
+            with_body(|body| body["required"] = json!(["a", "b"])),
+            ["POST /a ← body.b has to be given"]
+        );
+        assert_eq!(
+            with_body(|body| body["properties"] = json!({ "a": { "type": "string" } })),
+            ["POST /a ← body.b is gone"]
+        );
         assert_eq!(with_body(|body| body["properties"]["a"]["maxLength"] = json!(4)).len(), 1);
         assert_eq!(with_body(|body| body["properties"]["a"]["type"] = json!("integer")).len(), 1);
-        assert_eq!(with_body(|body| body["properties"]["b"]["enum"] = json!(["x"])), ["POST /a ← body.b: does not take `y` any more"]);
-        let parameter = json!([{ "name": "limit", "in": "query", "required": true, "schema": { "type": "integer" } }]);
+        assert_eq!(
+            with_body(|body| body["properties"]["b"]["enum"] = json!(["x"])),
+            ["POST /a ← body.b: does not take `y` any more"]
+        );
+        let parameter =
+            json!([{ "name": "limit", "in": "query", "required": true, "schema": { "type": "integer" } }]);
         let mut now = before.clone();
         now["paths"]["/a"]["post"]["parameters"] = parameter;
         assert_eq!(breaks(&before, &now), ["POST /a: parameter limit has to be given"]);

@@ -17,7 +17,8 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// `POST /t/page_view?…`: the one path that takes all three.
 pub async fn measure(bench: &Bench, server: &Server, connections: usize) -> Result<Scenario> {
     note("auth");
-    let title = format!("Single events (POST /t/…) by nobody, by a key, by a token; {connections} connections");
+    let title =
+        format!("Single events (POST /t/…) by nobody, by a key, by a token; {connections} connections");
     let mut scenario = Scenario::new("auth", title);
     let token = token_of(server)?;
     let callers = [("nobody", ""), ("key", &*server.write_key), ("token", &*token)];
