@@ -65,9 +65,12 @@ async fn the_documentation_of_the_api_shows_every_operation() {
     browser.open(&format!("{}/docs", world.url())).await;
     let document = world.open("/openapi.json").await.json();
     let operations = document["paths"].as_object().expect("paths").values();
-    let operations = operations.map(|methods| methods.as_object().expect("methods").len() as u64).sum::<u64>();
-    eventually("all operations are shown", async || (browser.count("details").await == operations).then_some(()))
-        .await;
+    let operations =
+        operations.map(|methods| methods.as_object().expect("methods").len() as u64).sum::<u64>();
+    eventually("all operations are shown", async || {
+        (browser.count("details").await == operations).then_some(())
+    })
+    .await;
     browser.click("#create_app > summary").await;
     let shown = browser.text("#create_app").await;
     for part in ["POST/v1/apps", "com.acme.shop", "bundle_id_taken", "Idempotency-Key"] {
