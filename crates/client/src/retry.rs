@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn what_waiting_mends_is_told_by_status_and_code() {
-        for (status, code) in [(409, "idempotency_key_in_flight"), (429, "rate_limited"), (503, "overloaded")] {
+        for (status, code) in [(409, "idempotency_key_in_flight"), (429, "rate_limited"), (503, "overloaded")]
+        {
             assert!(is_passing(status, code), "{status} {code}");
         }
         for (status, code) in [(409, "bundle_id_taken"), (503, "role_missing"), (404, "not_found")] {

@@ -264,9 +264,8 @@ impl Default for Streams {
 /// `invalid_config`, naming the file or the key.
 pub fn load_file(file: Option<&Path>) -> Result<Config> {
     let text = match file {
-        Some(file) => std::fs::read_to_string(file).map_err(|e| {
-            invalid(format!("the configuration file {} cannot be read: {e}", file.display()))
-        })?,
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|e| invalid(format!("the configuration file {} cannot be read: {e}", file.display())))?,
         None => String::new(),
     };
     load(&text, environment()).map_err(|error| match file.filter(|_| error.message().starts_with("line ")) {

@@ -60,7 +60,8 @@ pub async fn run(
     let tls = Tls::open(&config.http.tls)?.map(Arc::new);
     let mut slices = slices::all(&config)?;
     let streams = slices.iter().flat_map(|slice| slice.streams).copied().collect();
-    let Opened { kit, first } = open(&config, streams, Opener::Server(address), stop.clone(), Clock::system()).await?;
+    let Opened { kit, first } =
+        open(&config, streams, Opener::Server(address), stop.clone(), Clock::system()).await?;
     if let Some(first) = &first {
         private_file::write_first_start(&config.data_dir, first)?;
     }

@@ -230,7 +230,9 @@ fn find(kit: &Kit, name: &str) -> Result<Arc<App>> {
 
 /// What the API takes and gives has one shape; the client and the server each have a type for it.
 fn same<T: DeserializeOwned>(value: &impl Serialize) -> Result<T> {
-    serde_json::to_value(value).and_then(serde_json::from_value).map_err(|error| Failure::new(error.to_string()))
+    serde_json::to_value(value)
+        .and_then(serde_json::from_value)
+        .map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Opens the store, does the work, and leaves everything as it would be without this process.

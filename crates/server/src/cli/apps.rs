@@ -149,7 +149,9 @@ impl ConfirmArgs {
         if self.yes || std::io::stdin().is_terminal() {
             return Ok(());
         }
-        Err(Failure::usage("this deletes an app and all that it owns, and nobody is there to be asked: give --yes"))
+        Err(Failure::usage(
+            "this deletes an app and all that it owns, and nobody is there to be asked: give --yes",
+        ))
     }
 
     /// Returns if the deletion is wanted.
@@ -157,7 +159,9 @@ impl ConfirmArgs {
         if self.yes {
             return Ok(());
         }
-        note(&format!("this deletes {bundle_id} and all that it owns, for ever; type its bundle id to go on:"));
+        note(&format!(
+            "this deletes {bundle_id} and all that it owns, for ever; type its bundle id to go on:"
+        ));
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line)?;
         match line.trim() == bundle_id {
@@ -169,9 +173,8 @@ impl ConfirmArgs {
 
 pub fn say_apps(json: bool, apps: Vec<App>) -> Result {
     Ok(say_as(json, &Page { items: apps, next: None }, |page| {
-        let row = |app: &App| {
-            [app.id.clone(), app.bundle_id.clone(), printable(&app.name), app.created_at.clone()]
-        };
+        let row =
+            |app: &App| [app.id.clone(), app.bundle_id.clone(), printable(&app.name), app.created_at.clone()];
         titled(["APP", "BUNDLE ID", "NAME", "CREATED"], page.items.iter().map(row))
     })?)
 }
@@ -208,9 +211,10 @@ fn identity_text(identity: &Identity) -> String {
     ] {
         rows.extend(text.as_ref().map(|text| [title.to_owned(), printable(text)]));
     }
-    let apps = identity.apps.iter().map(|app| {
-        [app.id.clone(), app.bundle_id.clone(), printable(&app.name), app.roles.join(", ")]
-    });
+    let apps = identity
+        .apps
+        .iter()
+        .map(|app| [app.id.clone(), app.bundle_id.clone(), printable(&app.name), app.roles.join(", ")]);
     format!("{}\n\n{}", aligned(&rows), titled(["APP", "BUNDLE ID", "NAME", "ROLES"], apps))
 }
 
@@ -236,7 +240,10 @@ mod tests {
         assert_eq!(asked(&["--name", "a"]).unwrap(), AppChange { name: Some("a".into()), ..none.clone() });
         let two = asked(&["--cors-origin", "https://a", "--cors-origin", "https://b"]).unwrap();
         assert_eq!(two, AppChange { cors_origins: origins(&["https://a", "https://b"]), ..none.clone() });
-        assert_eq!(asked(&["--no-cors-origins"]).unwrap(), AppChange { cors_origins: origins(&[]), ..none.clone() });
+        assert_eq!(
+            asked(&["--no-cors-origins"]).unwrap(),
+            AppChange { cors_origins: origins(&[]), ..none.clone() }
+        );
         let truncated = asked(&["--truncate-addresses", "false"]).unwrap();
         assert_eq!(truncated, AppChange { truncate_addresses: Some(false), ..none });
         assert!(asked(&[]).unwrap_err().is_usage);

@@ -110,7 +110,13 @@ async fn list(args: ListArgs) -> Result {
 
 fn row(event: &Value) -> [String; 5] {
     let text = |name: &str| or_dash(event[name].as_str().map(printable).as_deref());
-    [text("received_at"), text("type"), text("id"), text("device_id"), printable(&event["params"].to_string())]
+    [
+        text("received_at"),
+        text("type"),
+        text("id"),
+        text("device_id"),
+        printable(&event["params"].to_string()),
+    ]
 }
 
 async fn stats(args: StatsArgs) -> Result {

@@ -164,7 +164,10 @@ pub fn say_keys(json: bool, keys: Vec<Key>) -> Result {
                 or_dash(key.last_used_at.as_deref()),
             ]
         };
-        titled(["KEY", "NAME", "ROLE", "BEGINS", "CREATED", "EXPIRES", "LAST USED"], page.items.iter().map(row))
+        titled(
+            ["KEY", "NAME", "ROLE", "BEGINS", "CREATED", "EXPIRES", "LAST USED"],
+            page.items.iter().map(row),
+        )
     })?)
 }
 

@@ -91,7 +91,10 @@ fn set(args: SetArgs) -> Result {
             return Err(Failure::usage("a profile names a server: give --url"));
         };
         // Says what is wrong with them before they are kept.
-        Client::new(&url.replacen("https:", "http:", 1), profile.key.as_deref().or(profile.token.as_deref()))?;
+        Client::new(
+            &url.replacen("https:", "http:", 1),
+            profile.key.as_deref().or(profile.token.as_deref()),
+        )?;
         profiles.profiles.insert(name.clone(), profile);
         if wanted || is_first {
             profiles.default = Some(name.clone());
@@ -165,7 +168,8 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let old = Profile { url: text("http://h"), key: text("k"), app: text("a"), ..Profile::default() };
         let new = merged(old.clone(), Profile { token: text("t"), ..Profile::default() });
-        let expected = Profile { url: text("http://h"), token: text("t"), app: text("a"), ..Profile::default() };
+        let expected =
+            Profile { url: text("http://h"), token: text("t"), app: text("a"), ..Profile::default() };
         assert!(new == expected);
         let new = merged(old.clone(), Profile { app: text("b"), ..Profile::default() });
         assert!(new == Profile { app: text("b"), ..old });

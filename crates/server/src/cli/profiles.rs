@@ -94,7 +94,8 @@ impl Profiles {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let text = toml::to_string(self).map_err(io::Error::other)?;
         let beside = folder.join(format!(".profiles.{}", std::process::id()));
-        let mut new = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut new =
+            fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         new.write_all(text.as_bytes())?;
         new.sync_all()?;
         fs::rename(&beside, file)
@@ -104,7 +105,9 @@ impl Profiles {
         self.profiles.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.profiles.keys().map(String::as_str).collect();
             Failure::usage(match names.is_empty() {
-                true => format!("there is no profile {name:?}, and no other; `angarium profile set` makes one"),
+                true => {
+                    format!("there is no profile {name:?}, and no other; `angarium profile set` makes one")
+                }
                 false => format!("there is no profile {name:?}; there are: {}", names.join(", ")),
             })
         })

@@ -111,7 +111,8 @@ pub fn secrets(args: SecretsArgs) -> Result {
 }
 
 fn local_issuer(config: &Config) -> Result<LocalIssuer> {
-    let or_a_key = "sign with a key of an issuer in auth.issuers (--issuer and --secret-file or --private-key)";
+    let or_a_key =
+        "sign with a key of an issuer in auth.issuers (--issuer and --secret-file or --private-key)";
     if !config.auth.local_issuer || !matches!(config.store()?, Store::Folder) {
         return Err(Failure::usage(format!(
             "with this configuration a data directory has no issuer of its own (auth.local_issuer, and only with db = \"sqlite\"): {or_a_key}"

@@ -3,23 +3,14 @@
 use std::path::PathBuf;
 
 /// Arguments of commands, hence no settings.
-const OF_COMMANDS: [&str; 6] = [
-    "ANGARIUM_URL",
-    "ANGARIUM_KEY",
-    "ANGARIUM_APP",
-    "ANGARIUM_CA",
-    "ANGARIUM_CONFIG",
-    "ANGARIUM_PROFILE",
-];
+const OF_COMMANDS: [&str; 6] =
+    ["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_APP", "ANGARIUM_CA", "ANGARIUM_CONFIG", "ANGARIUM_PROFILE"];
 
 /// The process's `ANGARIUM_…` variables, but for those that are arguments of client commands.
 #[allow(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
 pub fn environment() -> Vec<(String, String)> {
-    let ours = |name: &str| {
-        name.starts_with("ANGARIUM_")
-            && !OF_COMMANDS.contains(&name)
-            && !is_of_a_service(name)
-    };
+    let ours =
+        |name: &str| name.starts_with("ANGARIUM_") && !OF_COMMANDS.contains(&name) && !is_of_a_service(name);
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| ours(name))
