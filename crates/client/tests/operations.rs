@@ -229,7 +229,7 @@ async fn what_is_made_is_made_once_however_often_it_is_sent() {
     assert_eq!(client.create_app(&new, None).await.unwrap().id, "app_1");
     assert_eq!(client.create_app(&new, None).await.unwrap_err().code(), Some("bundle_id_taken"));
     client.create_app(&new, Some("order-17")).await.unwrap();
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock().unwrap().clone();
     let keys: Vec<&str> = seen.iter().map(|line| line.rsplit_once(" once=").unwrap().1).collect();
     assert_eq!((keys[0], keys[0]), (keys[1], keys[2]), "the same call has the same key");
     assert_ne!(keys[0], keys[3], "another call has another one");

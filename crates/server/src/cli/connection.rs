@@ -39,7 +39,7 @@ pub struct CallArgs {
 }
 
 /// Which server, with which key, about which app.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     pub url: String,
     pub key: Option<String>,
@@ -172,7 +172,7 @@ mod tests {
             ca: Some("ca.pem".into()),
             app: text("com.acme.shop"),
         };
-        assert_eq!(said.over(profile.clone()), expected, "an empty variable is none");
+        assert!(said.over(profile.clone()) == expected, "an empty variable is none");
         let said = ConnectionArgs { url: text("http://other"), ..ConnectionArgs::default() };
         assert_eq!(said.over(profile).url, "http://other");
         let token = Profile { token: text("ey"), ..Profile::default() };

@@ -140,7 +140,7 @@ mod tests {
         assert_eq!((mode(&file), mode(&folder.join("angarium"))), (0o600, 0o700));
         let read = Profiles::read(&file).unwrap();
         assert_eq!(read.default_one().unwrap().unwrap().key.as_deref(), Some("ang_sk_1"));
-        assert!(read.named("b").unwrap_err().message.contains("there are: a"));
+        assert!(read.named("b").err().unwrap().message.contains("there are: a"));
 
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         let refused = Profiles::read(&file).err().unwrap();
