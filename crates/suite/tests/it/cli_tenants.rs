@@ -316,6 +316,42 @@ async fn the_console_administers_a_folder_that_no_server_has() {
 }
 
 #[tokio::test]
+async fn the_console_administers_a_database_while_servers_run_on_it() {
+    let Some(worlds) = World::fleet::<2>().await else { return };
+    let app = ["--app", worlds[0].app()];
+    let place = worlds[0].place().expect("a fleet is on the stack");
+    // Even where it is a server's own folder that is named, its spool is left alone.
+    let console = async |arguments: &[&str]| {
+        let mut command = angarium(&["admin"]);
+        command.args(arguments).args(app).arg("--data-dir").arg(worlds[0].data_dir());
+        command.envs(place.environment());
+        run(command).await.printed()
+    };
+    let secret = console(&["keys", "create", "--name", "ops", "--role", "admin", "-q"]).await;
+    let secret = secret.trim_end();
+    for world in &worlds {
+        eventually("a key of the console's opens every process", async || {
+            (run_as(world, secret, &["apps", "show"]).await.code == Some(0)).then_some(())
+        })
+        .await;
+    }
+    let entry = eventually("the audit says who made it", async || {
+        json_as(&worlds[1], secret, &["audit"]).await["items"].get(0).cloned()
+    });
+    assert_eq!(entry.await["actor"], json!({"kind": "console"}));
+    let processes = api(&worlds[0], secret, "/v1/processes").await;
+    assert_eq!(processes["items"].as_array().map(Vec::len), Some(2), "the console left: {processes}");
+    let id = json_as(&worlds[0], secret, &["whoami"]).await;
+    console(&["keys", "delete", text(&id, "id")]).await;
+    for world in &worlds {
+        eventually("it opens no process any more", async || {
+            (run_as(world, secret, &["apps", "show"]).await.code == Some(1)).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn the_console_says_the_keys_of_an_empty_folder_as_a_server_does() {
     let temp = tempfile::tempdir().expect("temporary folders can be made");
     let data_dir = temp.path().join("data");

@@ -128,9 +128,13 @@ async fn processes_that_share_redis_count_together() {
         })
         .await;
     }
-    let mut statuses = Vec::new();
-    for turn in 0..8 {
-        statuses.push(worlds[turn % 2].get("").await.status);
+    let mut allowed = 0;
+    for turn in 0..24 {
+        allowed += usize::from(worlds[turn % 2].get("").await.status == 200);
     }
-    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 429, 429]);
+    // Where Redis takes too long for once, a process counts that request for itself; two that always do let 12 in.
+    assert!((6..9).contains(&allowed), "{allowed} were let in");
+    for world in &worlds {
+        refused(&world.get("").await, "this key or user");
+    }
 }
