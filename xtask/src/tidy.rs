@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`rust`] | how a Rust file opens, how long it is, what it may mention, reasons for exceptions |
 //! | [`crates`] | which crate may depend on which |
+//! | [`tenancy`] | no query on an app's table without the app, no route without a guard |
 //! | [`text`] | migrations' names, links in documents, marks of unfinished work |
 //!
 //! A rule is a function from the tree to findings, and a finding names the file, the line and the way out.
@@ -12,6 +13,7 @@
 mod crates;
 mod rust;
 mod source;
+mod tenancy;
 mod text;
 mod tree;
 
@@ -19,7 +21,7 @@ use crate::workspace::Workspace;
 use std::fmt;
 use tree::Tree;
 
-const RULES: [fn(&Tree) -> Vec<Finding>; 3] = [rust::check, crates::check, text::check];
+const RULES: [fn(&Tree) -> Vec<Finding>; 4] = [rust::check, crates::check, tenancy::check, text::check];
 
 pub fn run(workspace: &Workspace) -> Result<(), String> {
     let tree = Tree::read(workspace.root())?;

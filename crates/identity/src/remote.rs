@@ -198,7 +198,7 @@ impl Remote {
     fn unavailable(&self, state: &State) -> Error {
         let left =
             state.tried_at.map_or(0, |tried_at| tried_at.saturating_add(self.floor_ms) - self.clock.now());
-        let seconds = left.clamp(0, self.floor_ms).div_euclid(1000) + 1;
+        let seconds = (left.clamp(1, self.floor_ms.max(1)) - 1) / 1000 + 1;
         IDENTITY_KEYS_UNAVAILABLE
             .err("the keys of the token's issuer cannot be fetched at the moment; try again later")
             .with_retry_after_s(u32::try_from(seconds).unwrap_or(u32::MAX))

@@ -79,7 +79,7 @@ impl Verifier {
     }
 
     /// Who the token speaks for. Waits for a fetch of the issuer's keys when there are none yet or the token names
-    /// another one. Cancel-safe: a fetch goes on without who waits for it.
+    /// another one, and needs the runtime for it. Cancel-safe: a fetch goes on without who waits for it.
     ///
     /// # Errors
     /// `invalid_token`; `identity_keys_unavailable` when its issuer's keys were never there.
@@ -104,7 +104,8 @@ impl Verifier {
         self.issuers.iter().map(Known::state).collect()
     }
 
-    /// Fetches the key sets now, where the floor allows it; [`Verifier::issuers`] tells how it went.
+    /// Fetches the key sets now, one after the other, where the floor allows it; [`Verifier::issuers`] tells how it went.
+    /// Cancel-safe, as [`Verifier::verify`].
     pub async fn refresh(&self) {
         for issuer in &self.issuers {
             if let Source::Remote(remote) = &issuer.source {

@@ -27,6 +27,13 @@ use std::{
     fmt::Write,
     sync::{Arc, OnceLock},
 };
+use tower_http::{
+    CompressionLevel,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{NotForContentType, SizeAbove},
+    },
+};
 
 angarium_base::codes! {
     /// This process does not serve this path: it runs without the role that the detail names (`roles` in its configuration). Ask a process that has it; behind a load balancer, route such paths there.
@@ -111,6 +118,9 @@ fn own_routes() -> Routes {
         )
 }
 
+/// What is said of a path that is none of ours.
+pub const NO_SUCH_PATH: &str = "there is no such path; /docs has all";
+
 /// The document of all routes.
 pub fn openapi(slices: Vec<Slice>) -> serde_json::Value {
     document(&routes(slices).1, env!("CARGO_PKG_VERSION"))
@@ -132,7 +142,7 @@ pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
     routes
         .with(described)
         .into_router()
-        .fallback(|| async { Problem::from(NOT_FOUND.err("there is no such path; /docs has all")) })
+        .fallback(|| async { Problem::from(NOT_FOUND.err(NO_SUCH_PATH)) })
         .method_not_allowed_fallback(|| async {
             Problem::from(
                 METHOD_NOT_ALLOWED
@@ -140,7 +150,17 @@ pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
             )
         })
         .layer(from_fn_with_state(kit.clone(), around))
+        .layer(compression())
         .with_state(kit)
+}
+
+/// Packs long answers for those who take gzip. The feed is never held back by it, images are packed already.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worth_it = SizeAbove::new(1024)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::IMAGES)
+        .and(NotForContentType::const_new("application/octet-stream"));
+    CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worth_it)
 }
 
 /// The same paths, answered with what is missing.

@@ -22,7 +22,10 @@ use angarium_kit::{
 };
 use angarium_tenants::FirstStart;
 use bytes::Bytes;
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What a start opens.
@@ -50,8 +53,9 @@ impl Opener {
         Ok(Member::new(roles, env!("CARGO_PKG_VERSION"), &address, clock))
     }
 
-    fn is_local(self) -> bool {
-        matches!(self, Opener::Server(listen) if listen.ip().is_loopback())
+    /// Whether it listens at all, and on such an address.
+    fn listens(self, on: impl FnOnce(IpAddr) -> bool) -> bool {
+        matches!(self, Opener::Server(listen) if on(listen.ip()))
     }
 }
 
@@ -94,7 +98,10 @@ pub async fn open(
         metrics: Metrics::new(),
         budget: Budget::new(&limits),
         limits,
-        anonymous: Anonymous { t: opened_by_config || opener.is_local() },
+        anonymous: Anonymous {
+            t: opened_by_config || opener.listens(|address| address.is_loopback()),
+            is_public: opener.listens(|address| !address.is_loopback()),
+        },
         streams,
         stop,
     });

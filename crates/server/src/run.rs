@@ -156,7 +156,7 @@ fn internal_door(listener: TcpListener, kit: &Kit, stop: CancellationToken) -> D
 /// can be behind an address that is not loopback.
 fn metrics_hidden(address: SocketAddr, has_internal: bool) -> Option<Direct> {
     match (has_internal, address.ip().is_loopback()) {
-        (true, _) => Some(hidden_metrics("there is no such path")),
+        (true, _) => Some(hidden_metrics(api::NO_SUCH_PATH)),
         (false, true) => None,
         (false, false) => Some(hidden_metrics(
             "this listener shows /metrics on a loopback address only: set http.internal, and ask there",

@@ -26,7 +26,7 @@ pub mod start;
 pub mod world;
 
 pub use authority::{Authority, Pair, tls_client};
-pub use caller::{Caller, Reply};
+pub use caller::{Caller, Reply, stream_of};
 pub use oracle::Oracle;
 pub use place::{Place, Servers};
 pub use process::{Ran, angarium, run};

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  POST /v1/apps/{app}/events ─┐                 ┌▶ agent (cache)     ┐
-//!  GET|POST /t/{type}?params ──┴▶ rules::check ──┼▶ address           ├▶ record ─▶ journal "events" ─▶ 202
-//!                                                └▶ place (mapped file)┘
+//!  GET|POST /t/{type}?params ──┼▶ rules::check ──┼▶ address           ├▶ record ─▶ journal "events" ─▶ 202
+//!  Segment's and PostHog's ─────┘ (wires)        └▶ place (mapped file)┘
 //! ```
 //!
 //! Invariants: a good event of a batch is kept whatever its neighbours are; an event whose id was seen
@@ -17,6 +17,7 @@ pub mod line;
 pub mod query;
 pub mod record;
 pub mod rules;
+pub mod wires;
 
 use angarium_base::{Code, Result};
 use angarium_kit::{Runs, Slice, fleet::Role, http::address::TrustedProxies};
@@ -52,7 +53,7 @@ impl Tracker {
 }
 
 /// Every error code of this slice.
-pub const CODES: &[&[Code]] = &[rules::CODES, enrich::CODES];
+pub const CODES: &[&[Code]] = &[rules::CODES, wires::CODES, enrich::CODES];
 
 pub fn slice(tracker: Tracker) -> Slice {
     let tracker = Arc::new(tracker);

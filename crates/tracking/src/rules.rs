@@ -33,6 +33,8 @@ pub const FAULTS: &[(&str, &str)] = &[
     ("invalid_instant", "`at` is an RFC 3339 instant"),
     ("invalid_ip", "`ip` is an IPv4 or IPv6 address"),
     ("too_long", "`user_agent` is longer than it may be"),
+    ("unknown_call", "a Segment call is `track`, `identify`, `page`, `screen`, `group` or `alias`"),
+    ("other_key", "a PostHog event names another key than the request that it came with"),
     ("not_with_write_key", "only a secret key may say on whose behalf it speaks (`ip`, `user_agent`)"),
     ("unknown_member", "an event has no such member; everything of your own goes into `params`"),
     ("event_too_large", "the event has more bytes than `http.event_bytes`"),
@@ -148,7 +150,7 @@ fn take_member<'a>(
         }
         "user_agent" => {
             let text = text(key, &value)?;
-            if text.len() > USER_AGENT_MAX_BYTES {
+            if !is_agent(&text) {
                 return Err(fault(
                     "/user_agent",
                     "too_long",
@@ -182,17 +184,28 @@ pub fn check_type(text: &str) -> Result<(), String> {
     }
 }
 
-fn text<'a>(key: &str, value: &Raw<'a>) -> Result<Cow<'a, str>, Fault> {
+pub(crate) fn text<'a>(key: &str, value: &Raw<'a>) -> Result<Cow<'a, str>, Fault> {
     value.string().ok_or_else(|| fault(&format!("/{key}"), "wrong_type", format!("`{key}` is a string")))
 }
 
 fn short_text<'a>(key: &str, value: &Raw<'a>) -> Result<Cow<'a, str>, Fault> {
     let text = text(key, value)?;
-    if text.is_empty() || text.chars().count() > TEXT_MAX_CHARS {
-        let detail = format!("`{key}` has 1 to {TEXT_MAX_CHARS} characters");
-        return Err(fault(&format!("/{key}"), "invalid_length", detail));
-    }
+    check_length(key, &text)?;
     Ok(text)
+}
+
+/// Whether an id has the length that ids have.
+pub(crate) fn check_length(key: &str, id: &str) -> Result<(), Fault> {
+    if !id.is_empty() && id.chars().count() <= TEXT_MAX_CHARS {
+        return Ok(());
+    }
+    let detail = format!("`{key}` has 1 to {TEXT_MAX_CHARS} characters");
+    Err(fault(&format!("/{key}"), "invalid_length", detail))
+}
+
+/// Whether a user agent is short enough to be looked at.
+pub(crate) fn is_agent(text: &str) -> bool {
+    text.len() <= USER_AGENT_MAX_BYTES
 }
 
 /// Whether the parameters say `"$geoip_disable": true` at their top level, as PostHog's libraries do.
@@ -204,12 +217,12 @@ fn disables_geoip(params: &str) -> bool {
     found
 }
 
-fn fault(pointer: &str, code: &'static str, detail: impl Into<String>) -> Fault {
+pub(crate) fn fault(pointer: &str, code: &'static str, detail: impl Into<String>) -> Fault {
     Fault { pointer: pointer.to_owned(), code, detail: detail.into() }
 }
 
 /// A member's name as a part of a JSON pointer (RFC 6901), cut where it gets long.
-fn escaped(key: &str) -> String {
+pub(crate) fn escaped(key: &str) -> String {
     let short: String = key.chars().take(80).collect();
     short.replace('~', "~0").replace('/', "~1")
 }

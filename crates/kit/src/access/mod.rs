@@ -39,4 +39,13 @@ angarium_base::codes! {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anonymous {
     pub t: bool,
+    /// Whether others than this machine reach the listener.
+    pub is_public: bool,
+}
+
+impl Anonymous {
+    /// The families by name.
+    pub fn families(self) -> Vec<&'static str> {
+        if self.t { vec!["t"] } else { Vec::new() }
+    }
 }

@@ -20,6 +20,8 @@ pub struct Doc {
     pub body: Option<Body>,
     pub answers: Vec<AnswerDoc>,
     pub codes: Vec<Code>,
+    /// What problems come as; a page that loads an image must get one.
+    pub problems_as: Option<&'static str>,
     /// A second path of another operation, for callers that write it so: not an operation of the clients.
     pub is_alias: bool,
 }
@@ -63,6 +65,7 @@ impl Doc {
             body: None,
             answers: Vec::new(),
             codes: Vec::new(),
+            problems_as: None,
             is_alias: false,
         }
     }
@@ -133,6 +136,12 @@ impl Doc {
     /// Problems beyond those that follow from the guard, the parameters and the body.
     pub fn refuses(mut self, codes: &[Code]) -> Doc {
         self.codes.extend_from_slice(codes);
+        self
+    }
+
+    /// Problems are told by the status alone: the body is of this media type.
+    pub fn problems_as(mut self, media_type: &'static str) -> Doc {
+        self.problems_as = Some(media_type);
         self
     }
 

@@ -198,10 +198,13 @@ fn responses(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     }
     for (status, names) in problems {
         let codes = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let problem = json!({
-            "description": codes,
-            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
-        });
+        let content = match operation.doc.problems_as {
+            None => {
+                json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } })
+            }
+            Some(media_type) => json!({ media_type: { "schema": { "type": "string" } } }),
+        };
+        let problem = json!({ "description": codes, "content": content });
         responses.entry(status.to_string()).or_insert(problem);
     }
     Value::Object(responses)

@@ -76,6 +76,16 @@ impl Routes {
         self.add((Method::POST, MethodFilter::POST), path, handler, doc)
     }
 
+    /// The same at several paths: the first one is the operation, the others are its aliases.
+    pub fn post_each<H, T>(self, paths: &[&'static str], handler: H, doc: Doc) -> Routes
+    where
+        H: Handler<T, Kit>,
+        T: Arguments + 'static,
+    {
+        let docs = std::iter::once(doc.clone()).chain(std::iter::repeat(doc.alias()));
+        paths.iter().zip(docs).fold(self, |routes, (path, doc)| routes.post(path, handler.clone(), doc))
+    }
+
     pub fn put<H, T>(self, path: &'static str, handler: H, doc: Doc) -> Routes
     where
         H: Handler<T, Kit>,

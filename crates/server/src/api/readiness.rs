@@ -19,6 +19,9 @@ use serde::Serialize;
 /// A canary write, or somebody's, must have reached the disk within this time.
 const COMMIT_AGE_MAX_MS: i64 = 15_000;
 
+/// Said wherever an operator looks.
+const OPEN: &str = "callers without an identity are let in on an address that is not this machine's alone (compat.anonymous)";
+
 #[derive(Serialize, JsonSchema)]
 pub struct Readiness {
     status: &'static str,
@@ -35,9 +38,9 @@ pub struct Readiness {
 struct Parts {
     store: StorePart,
     /// What takes events in where streams are in Kafka.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     spool: Option<StorePart>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     kafka: Option<KafkaPart>,
     feed: FeedPart,
     http: HttpPart,
@@ -49,7 +52,7 @@ struct StorePart {
     engine: &'static str,
     /// Milliseconds since something last reached the disk: a canary write, when nobody writes.
     commit_age_ms: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     detail: Option<&'static str>,
 }
 
@@ -61,7 +64,7 @@ struct KafkaPart {
     spool_bytes: u64,
     /// Beyond so many, events are refused.
     spool_bytes_max: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     detail: Option<&'static str>,
 }
 
@@ -69,13 +72,18 @@ struct KafkaPart {
 struct FeedPart {
     status: &'static str,
     engine: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     detail: Option<&'static str>,
 }
 
 #[derive(Serialize, JsonSchema)]
 struct HttpPart {
     status: &'static str,
+    /// Families of routes that take callers without an identity, for the default app.
+    anonymous: Vec<&'static str>,
+    /// Where those are open to others than this machine.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    detail: Option<&'static str>,
 }
 
 /// 503 names the sick part.
@@ -111,8 +119,18 @@ fn readiness(kit: &Kit) -> Readiness {
                 engine: kit.feed.status().engine,
                 detail,
             },
-            http: HttpPart { status: if is_stopping { "stopping" } else { "ready" } },
+            http: http_part(kit, is_stopping),
         },
+    }
+}
+
+fn http_part(kit: &Kit, is_stopping: bool) -> HttpPart {
+    let anonymous = kit.anonymous.families();
+    let is_open = kit.anonymous.is_public && !anonymous.is_empty();
+    HttpPart {
+        status: if is_stopping { "stopping" } else { "ready" },
+        anonymous,
+        detail: is_open.then_some(OPEN),
     }
 }
 

@@ -1,11 +1,15 @@
 //! `angarium generate`: the documentation that is made from the code. `--check` only compares.
 
 use super::{
+    compat,
     failure::{Failure, Result},
     output::say,
 };
-use crate::{config::Config, slices};
-use std::{fmt::Write, path::PathBuf};
+use crate::{api, config::Config, slices};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 #[derive(clap::Args)]
 pub struct GenerateArgs {
@@ -19,7 +23,10 @@ pub struct GenerateArgs {
 
 pub fn run(args: GenerateArgs) -> Result {
     let mut stale = Vec::new();
-    for (name, text) in [("docs/errors.md", errors()), ("docs/config.md", config()?)] {
+    let described = api::openapi(slices::all(&Config::default())?);
+    let document = serde_json::to_string_pretty(&described).map_err(|e| Failure::new(e.to_string()))? + "\n";
+    let files = [("docs/errors.md", errors()), ("docs/config.md", config()?), ("api/openapi.json", document)];
+    for (name, text) in files {
         let path = args.dir.join(name);
         if std::fs::read_to_string(&path).ok().as_deref() == Some(&text) {
             continue;
@@ -32,9 +39,26 @@ pub fn run(args: GenerateArgs) -> Result {
         }
     }
     if stale.is_empty() {
-        return Ok(());
+        return breaks_nobody(&args.dir, &described);
     }
     Err(Failure::new(format!("{} is not what the code says; run `cargo xtask codegen`", stale.join(", "))))
+}
+
+/// The API of the last release, as its clients know it.
+const RELEASED: &str = "api/released.json";
+
+fn breaks_nobody(dir: &Path, described: &serde_json::Value) -> Result {
+    let unreadable = |why: String| Failure::new(format!("{RELEASED} cannot be read: {why}"));
+    let released = std::fs::read_to_string(dir.join(RELEASED)).map_err(|e| unreadable(e.to_string()))?;
+    let released = serde_json::from_str(&released).map_err(|e| unreadable(e.to_string()))?;
+    let found = compat::breaks(&released, described);
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "the API breaks its clients:\n  {}\nkeep what was there, or, for a new major version, copy api/openapi.json to {RELEASED}",
+        found.join("\n  ")
+    )))
 }
 
 fn errors() -> String {

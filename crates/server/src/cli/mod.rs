@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod backup;
 mod bench;
+mod compat;
 mod config;
 mod connection;
 mod consume;

@@ -1,12 +1,21 @@
 //! Events over HTTP.
 
+mod calls;
+mod image;
+mod intake;
 mod list;
+mod outcome;
 mod pixel;
+mod posthog;
+mod schema;
+mod segment;
+mod speaker;
 mod track;
 
 use crate::{
     Tracker,
     rules::{EVENT_TOO_LARGE, INVALID_EVENT, INVALID_QUERY, INVALID_TYPE, MALFORMED_JSON, TOO_MANY_EVENTS},
+    wires::{INVALID_ENVELOPE, NOTHING_KEPT},
 };
 use angarium_base::{AppId, Result, error::NOT_FOUND};
 use angarium_journal::{Journal, Stream};
@@ -61,12 +70,12 @@ pub fn routes() -> Routes {
             .query(&[Param::optional("atomic", "take all events or none", doc::flag)])
             .bodies(
                 vec![
-                    ("application/json", Some(doc::schema_of::<track::EventsBody>)),
+                    ("application/json", Some(doc::schema_of::<schema::EventsBody>)),
                     ("application/x-ndjson", None),
                 ],
                 Some(json!({ "type": "level_up", "params": { "level": 7 }, "id": "e-1" })),
             )
-            .answers::<track::Tracked>(202, "what became of the events")
+            .answers::<schema::Tracked>(202, "what became of the events")
             .refuses(&[MALFORMED_JSON, INVALID_EVENT, TOO_MANY_EVENTS, EVENT_TOO_LARGE]),
         )
         .get(
@@ -102,6 +111,108 @@ pub fn routes() -> Routes {
         )
         .get("/t/{*type}", pixel::track_by_query, track_by_query.clone())
         .post("/t/{*type}", pixel::track_by_query, track_by_query.alias())
+        .merge(segment_routes())
+        .merge(posthog_routes())
+}
+
+/// What Segment's libraries call: servers' by name, browsers' and phones' by one letter; with a slash behind or without.
+const SEGMENT_PATHS: [&str; 32] = [
+    "/v1/batch",
+    "/v1/batch/",
+    "/v1/track",
+    "/v1/track/",
+    "/v1/identify",
+    "/v1/identify/",
+    "/v1/page",
+    "/v1/page/",
+    "/v1/screen",
+    "/v1/screen/",
+    "/v1/group",
+    "/v1/group/",
+    "/v1/alias",
+    "/v1/alias/",
+    "/v1/import",
+    "/v1/import/",
+    "/v1/t",
+    "/v1/t/",
+    "/v1/i",
+    "/v1/i/",
+    "/v1/p",
+    "/v1/p/",
+    "/v1/s",
+    "/v1/s/",
+    "/v1/g",
+    "/v1/g/",
+    "/v1/a",
+    "/v1/a/",
+    "/v1/b",
+    "/v1/b/",
+    "/beacon/v1/batch",
+    "/beacon/v1/batch/",
+];
+const POSTHOG_PATHS: [&str; 6] = ["/batch", "/batch/", "/e", "/e/", "/capture", "/capture/"];
+
+fn segment_routes() -> Routes {
+    let doc = |id, summary, description| Doc::new("segment", id, summary, description);
+    let calls = doc(
+        "track_segment_calls",
+        "Track calls of Segment's libraries",
+        "200 when at least one call of the body is durable, with what became of the others; 400 when none could be \
+         kept. Which call it is stands at the end of the path, `batch` takes all.",
+    )
+    .query(&[Param::optional("writeKey", "the write key of a beacon, which has no headers of its own", doc::text)])
+    .bodies(
+        vec![("application/json", Some(doc::schema_of::<schema::AnyObject>))],
+        Some(json!({ "batch": [{ "type": "track", "event": "level_up", "userId": "u1", "messageId": "m-1" }] })),
+    )
+    .answers::<schema::SegmentTracked>(200, "what became of the calls")
+    .refuses(&[MALFORMED_JSON, INVALID_ENVELOPE, NOTHING_KEPT, INVALID_QUERY, TOO_MANY_EVENTS]);
+    let pixel = doc(
+        "track_segment_pixel",
+        "Track a call of Segment's by a query string",
+        "Always a 43-byte GIF; the status says what became of the call.",
+    )
+    .query(&[
+        Param::optional("writeKey", "the write key", doc::text),
+        Param::optional("event", "the name of a track call", doc::text),
+        Param::optional("anonymousId", "who", doc::text),
+        Param::optional("userId", "who", doc::text),
+    ])
+    .answers_as(200, "the event is durable", "image/gif", None)
+    .refuses(&[INVALID_QUERY, NOTHING_KEPT, EVENT_TOO_LARGE])
+    .problems_as("image/gif");
+    Routes::new()
+        .post_each(&SEGMENT_PATHS, segment::track_segment_calls, calls)
+        .get("/pixel/v1/track", segment::track_segment_pixel, pixel.clone())
+        .get("/pixel/v1/page", segment::track_segment_pixel, pixel.alias())
+}
+
+fn posthog_routes() -> Routes {
+    let events = Doc::new(
+        "posthog",
+        "track_posthog_events",
+        "Track events of PostHog's libraries",
+        "200 when at least one event of the request is durable, with what became of the others; 400 when none could be kept.",
+    )
+    .query(&[
+        Param::optional("api_key", "the write key, where the body has none", doc::text),
+        Param::optional("data", "the events, of a GET: JSON, or base64 of it", doc::text),
+        Param::optional("compression", "`gzip-js`, for bodies that are packed without a header", doc::text),
+    ])
+    .bodies(
+        vec![
+            ("application/json", Some(doc::schema_of::<schema::AnyObject>)),
+            ("application/x-www-form-urlencoded", None),
+        ],
+        Some(json!({ "api_key": "ang_wk_", "batch": [{ "event": "level_up", "distinct_id": "u1" }] })),
+    )
+    .answers::<schema::PosthogTracked>(200, "what became of the events")
+    .refuses(&[MALFORMED_JSON, INVALID_ENVELOPE, NOTHING_KEPT, INVALID_QUERY, TOO_MANY_EVENTS]);
+    let by_query = Doc { body: None, ..events.alias() };
+    let gets = ["/e", "/e/", "/capture", "/capture/"];
+    let routes = Routes::new().post_each(&POSTHOG_PATHS, posthog::track_posthog_events, events);
+    gets.into_iter()
+        .fold(routes, |routes, path| routes.get(path, posthog::track_posthog_events, by_query.clone()))
 }
 
 /// `POST /v1/apps/{app}/events` past the router: the one route that takes a hundred thousand requests a second.

@@ -1,9 +1,12 @@
 //! `GET|POST /t/{type}?any=params`: the tracking call of the compatibility surface.
 //!
-//! An image's request gets an image, also when the call is refused: a page must not show a broken one.
-//! The status still tells what happened, and refusals are counted.
+//! An image's request gets an image, also when the call is refused.
 
-use super::{SendEvents, events_of};
+use super::{
+    SendEvents, events_of,
+    image::{count_refused, image},
+    intake::append,
+};
 use crate::{
     Tracker, query,
     record::{Origin, Recorder},
@@ -16,8 +19,7 @@ use angarium_base::{
 use angarium_kit::{
     Kit,
     access::{Allowed, ByKey, Credential, UNAUTHENTICATED, presented},
-    http::{Answer, Content, Peer, Problem, read_body},
-    metrics::Reason,
+    http::{Answer, Content, Peer, read_body},
 };
 use axum::{
     Extension,
@@ -25,11 +27,8 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, Method, StatusCode, header, request::Parts};
 use std::{borrow::Cow, sync::Arc};
-
-/// A transparent GIF of one pixel, 43 bytes.
-pub const PIXEL: &[u8; 43] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff\x21\xf9\x04\x01\x00\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
 
 pub async fn track_by_query(
     _: ByKey<SendEvents>,
@@ -42,33 +41,16 @@ pub async fn track_by_query(
         // Asking what a GET would answer tracks nothing.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let image = request.method() != Method::POST && wants_image(request.headers());
-    match track(&kit, &tracker, peer.ip(), request).await {
-        Ok(()) if image => Ok(pixel(StatusCode::OK)),
-        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Err(error) => {
-            kit.metrics.events_rejected.get_or_create(&Reason { reason: error.code().name.into() }).inc();
-            let problem = Problem::from(error);
-            if !image {
-                return Err(problem);
-            }
-            kit.metrics.pixel_refused.inc();
-            let mut refusal = problem.clone().into_response();
-            let mut response = pixel(refusal.status());
-            response.headers_mut().extend(refusal.headers_mut().drain().filter_map(|(k, v)| Some((k?, v))));
-            response.headers_mut().insert(header::CONTENT_TYPE, GIF);
-            response.extensions_mut().insert(problem);
-            Ok(response)
-        }
+    let wants_image = request.method() != Method::POST && wants_image(request.headers());
+    let tracked = track(&kit, &tracker, peer.ip(), request).await;
+    if let Err(error) = &tracked {
+        count_refused(&kit, error);
     }
-}
-
-const GIF: HeaderValue = HeaderValue::from_static("image/gif");
-
-fn pixel(status: StatusCode) -> Response {
-    let headers =
-        [(header::CONTENT_TYPE, GIF), (header::CACHE_CONTROL, HeaderValue::from_static("no-store, private"))];
-    (status, headers, &PIXEL[..]).into_response()
+    match tracked {
+        tracked if wants_image => Ok(image(&kit, tracked)),
+        Ok(()) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A browser that loads an image asks for images; one that navigates asks for text/html first.
@@ -103,8 +85,7 @@ async fn track(kit: &Kit, tracker: &Tracker, peer: std::net::IpAddr, request: Re
     let origin = Origin::new(tracker, &parts, peer, truncate, kit.clock.now());
     let mut recorder = Recorder::new(tracker, &kit.journal, &stream, origin, 512 + sent.len() * 2);
     recorder.add(&event, Some(&clean));
-    kit.journal.append(&stream, recorder.batch).await?;
-    kit.metrics.events_accepted.inc();
+    append(kit, &stream, recorder.batch).await?;
     Ok(())
 }
 

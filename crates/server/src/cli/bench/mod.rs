@@ -8,6 +8,7 @@
 //! | [`load`] | connections that cost little, and closed loops of them |
 //! | [`payload`] | what is sent |
 //! | [`yardstick`] | a bare handler that reads the same body and answers 202 |
+//! | [`auth`] | the same call by nobody, by a key and by a token |
 //! | [`ingest`] | durable events: single ones and tracking calls beside the yardstick, batches |
 //! | [`reading`] | a stream from its start, by HTTP and through the library |
 //! | [`live`] | from a POST to its frame in the feed |
@@ -15,6 +16,7 @@
 //! | [`fleet`] | embedded and distributed side by side: ingestion, spool to Kafka, delays between processes |
 //! | [`report`] | figures as tables and as one JSON object |
 
+mod auth;
 mod big;
 mod child;
 mod disk;
@@ -83,6 +85,8 @@ enum Part {
     Single,
     /// Tracking calls at 64 connections, beside the yardstick
     T,
+    /// The same tracking call by nobody, by a key and by a token, at 64 connections
+    Auth,
     /// Batches of 1,000 events at 2 and at 4 connections
     Batch,
     /// From a POST to its frame in the feed
@@ -136,7 +140,7 @@ async fn measure(args: BenchArgs) -> Result {
     if wanted(Part::Disk) {
         report.add(disk::measure(bench.home.0.clone()).await?)?;
     }
-    if [Part::Idle, Part::Single, Part::T, Part::Batch, Part::Live].into_iter().any(wanted) {
+    if [Part::Idle, Part::Single, Part::T, Part::Auth, Part::Batch, Part::Live].into_iter().any(wanted) {
         with_one_server(&bench, &wanted, &mut report).await?;
     }
     if wanted(Part::Read) {
@@ -168,6 +172,9 @@ async fn with_one_server(bench: &Bench, wanted: &impl Fn(Part) -> bool, report: 
     }
     if wanted(Part::T) {
         report.add(ingest::tracking_calls(bench, &server, &peer, 64).await?)?;
+    }
+    if wanted(Part::Auth) {
+        report.add(auth::measure(bench, &server, 64).await?)?;
     }
     if wanted(Part::Batch) {
         report.add(ingest::batches(bench, &server).await?)?;

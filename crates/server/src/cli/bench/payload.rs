@@ -49,12 +49,17 @@ impl Caller<'_> {
         let path =
             if path.starts_with('/') { path.to_owned() } else { format!("/v1/apps/{}/{path}", self.app) };
         format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: {AGENT}\r\nauthorization: Bearer {}\r\n{headers}\
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nuser-agent: {AGENT}\r\n{}{headers}\
              content-length: {}\r\n\r\n{body}",
-            self.key,
+            self.authorization(),
             body.len()
         )
         .into_bytes()
+    }
+
+    /// Nobody has no header.
+    fn authorization(&self) -> String {
+        if self.key.is_empty() { String::new() } else { format!("authorization: Bearer {}\r\n", self.key) }
     }
 
     pub fn get(&self, path: &str) -> Vec<u8> {
@@ -74,6 +79,11 @@ impl Caller<'_> {
 
     /// Tracking calls, as a page sends them.
     pub fn tracking_calls(&self, connections: usize) -> Vec<Script> {
+        self.tracking_calls_by("GET", connections)
+    }
+
+    /// The same by `GET` or `POST`.
+    pub fn tracking_calls_by(&self, method: &str, connections: usize) -> Vec<Script> {
         let mut numbers = Numbers(2);
         let pool = (0..POOL).map(|_| {
             let n = &mut numbers;
@@ -81,7 +91,7 @@ impl Caller<'_> {
                 "/t/page_view?page=%2Fshop%2F{}%2F{}&title={}+{}&session={:016x}&width={}&referrer=https%3A%2F%2Fwww.example.com%2F{}",
                 n.word(), n.below(100_000), n.word(), n.word(), n.next(), 320 + n.below(1_600), n.word(),
             );
-            self.get(&path)
+            self.request(method, &path, "accept: application/json\r\n", "")
         });
         Script::sharing(pool.collect(), connections)
     }
