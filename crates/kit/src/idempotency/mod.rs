@@ -201,13 +201,7 @@ fn key_of(headers: &HeaderMap) -> Result<HeaderValue> {
     })
 }
 
-fn claim_of(
-    kit: &Kit,
-    principal: &Principal,
-    parts: &Parts,
-    key: &HeaderValue,
-    held: &Held,
-) -> Claim {
+fn claim_of(kit: &Kit, principal: &Principal, parts: &Parts, key: &HeaderValue, held: &Held) -> Claim {
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
     let app = app_name(path).and_then(|name| kit.directory.app(name)).map(|app| app.id.to_string());
     let content_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();

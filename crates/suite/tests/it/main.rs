@@ -13,6 +13,8 @@ mod fleet;
 mod group_reader;
 mod idempotency;
 mod internal;
+mod isolation;
+mod key_sets;
 mod lines;
 mod live;
 mod main_job;

@@ -93,6 +93,11 @@ impl Tenant {
         Tenant { token: token.to_owned(), ..self.clone() }
     }
 
+    /// The same app, asked for by another client.
+    pub fn through(&self, http: reqwest::Client) -> Tenant {
+        Tenant { http, ..self.clone() }
+    }
+
     pub fn http(&self) -> &reqwest::Client {
         &self.http
     }
