@@ -99,7 +99,7 @@ async fn what_a_killed_process_had_begun_another_one_ends() {
         );
     }
     let (mut worlds, tenant) = worlds(Issuers::new().setup()).await;
-    let survivor = [worlds[1].url()];
+    let (survivor, tenant) = ([worlds[1].url()], tenant.by(&worlds[1]));
     let mut repeated = Vec::new();
     for _ in 0..20 {
         for kind in Kind::ALL {

@@ -34,7 +34,7 @@ async fn what_is_anothers_answers_as_what_is_not_there_and_nothing_changes() {
             continue;
         }
         let good = operation.good(&ben).await.unwrap_or_else(|| panic!("{} has no request", operation.id));
-        let before = ben.state().await;
+        let before = ben.settled_state().await;
         for (sent, who) in good.iter().flat_map(|sent| annas.iter().map(move |who| (sent, who))) {
             for (bens, unknown) in [(&ben.id, like(&ben.id)), (&ben.bundle_id, like(&ben.bundle_id))] {
                 let one = operation.send(&world, bens, sent, who).await;

@@ -226,7 +226,7 @@ struct Matrix<'a> {
 impl Matrix<'_> {
     /// All who are to be refused, by the app's id and by its bundle id; nothing has changed then.
     async fn refuse(&mut self, operation: &Operation, cast: &Cast, good: &[Sent]) {
-        let before = cast.tenant.state().await;
+        let before = cast.tenant.settled_state().await;
         for sent in good {
             let success = operation.success(sent);
             for comer in cast.comers.iter().filter(|comer| !is_let_in(operation, comer, sent)) {

@@ -1,10 +1,13 @@
 //! Apps of one's own: a server that believes the test's issuers, and what somebody with a role in an app of it can do.
 
-use angarium_suite::{Reply, Setup, Signer, World, caller::read};
+use angarium_suite::{Reply, Setup, Signer, World, caller::read, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The issuers that a server of [`setup`] believes.
+/// What servers on one database keep secrets with. Everybody may know it.
+const SECRETS: &str = "[secrets]\nkeys = [\"Zm9yIHRlc3RzIG9ubHk6IHRoaXJ0eS10d28gYnl0ZXM=\"]\n";
+
+/// The issuers that a server of [`Issuers::setup`] believes.
 pub struct Issuers {
     pub rsa: Signer,
     pub p256: Signer,
@@ -21,8 +24,8 @@ impl Issuers {
     }
 
     pub fn setup(&self) -> Setup {
-        let config = [&self.rsa, &self.p256, &self.secret].map(Signer::config).concat();
-        Setup { config, ..Setup::default() }
+        let issuers = [&self.rsa, &self.p256, &self.secret].map(Signer::config).concat();
+        Setup { config: format!("{SECRETS}{issuers}"), ..Setup::default() }
     }
 }
 
@@ -174,6 +177,19 @@ impl Tenant {
         let request = self.http.get(format!("{}/v1/apps?limit=1000", self.url)).bearer_auth(&self.token);
         let page = read(request).await.expect("an answer").json();
         page["items"].as_array().expect("a page has items").clone()
+    }
+
+    /// The same once everything is in the audit, where that is behind: in Kafka.
+    pub async fn settled_state(&self) -> Value {
+        let name = new_email();
+        let change = send_json(self.request(Method::PATCH, ""), &json!({ "name": name })).await;
+        assert_eq!(change.status, 200, "{}", change.text());
+        eventually("the audit has the latest change", async || {
+            let audit = self.all("/audit?limit=1000").await;
+            audit.last().is_some_and(|last| last["changes"]["name"] == *name).then_some(())
+        })
+        .await;
+        self.state().await
     }
 
     /// All that its admin can see of it.

@@ -1,7 +1,7 @@
 //! One request that many send until they have an answer, and what it may have done.
 
 use crate::tenants::{Tenant, new_bundle_id, new_email, text};
-use angarium_suite::{GUARD, Reply, World, caller::read};
+use angarium_suite::{GUARD, Reply, World, caller::read, eventually};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -172,7 +172,12 @@ impl Repeated {
             assert_eq!(events.len(), wanted, "{self:?}: events that are there");
             return;
         }
-        let made = self.made().await;
+        // A process that has not made an app itself knows of it within seconds.
+        let made = eventually("what was answered is there", async || {
+            let made = self.made().await;
+            (!made.is_empty()).then_some(made)
+        });
+        let made = made.await;
         // What it replaces has the same name.
         let wanted = if self.kind == Kind::RotateKey { 2 } else { 1 };
         assert_eq!(made.len(), wanted, "{self:?}: {made:?}");
