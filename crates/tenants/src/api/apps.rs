@@ -37,7 +37,8 @@ pub fn routes() -> Routes {
             list_apps,
             doc("list_apps", "List your apps", "Those in which the caller has a role, in the order of their ids.")
                 .query(&[LIMIT, AFTER])
-                .answers::<List<AppView>>(200, "a page of apps"),
+                .answers::<List<AppView>>(200, "a page of apps")
+                .refuses(&[FORBIDDEN]),
         )
         .post(
             "/v1/apps",
