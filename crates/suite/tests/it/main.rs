@@ -20,6 +20,7 @@ mod limits;
 mod lines;
 mod live;
 mod main_job;
+mod manners;
 mod matrix;
 mod operations;
 mod sdks;
