@@ -37,7 +37,8 @@ pub fn routes() -> Routes {
             list_apps,
             doc("list_apps", "List your apps", "Those in which the caller has a role, in the order of their ids.")
                 .query(&[LIMIT, AFTER])
-                .answers::<List<AppView>>(200, "a page of apps"),
+                .answers::<List<AppView>>(200, "a page of apps")
+                .refuses(&[FORBIDDEN]),
         )
         .post(
             "/v1/apps",
@@ -61,7 +62,7 @@ pub fn routes() -> Routes {
             "/v1/apps/{app}",
             change_app,
             doc("change_app", "Change an app", "What the body names, and nothing else.")
-                .body::<AppPatch>(json!({ "name": "Shop" }))
+                .body_or_none::<AppPatch>(json!({ "name": "Shop" }))
                 .answers::<AppView>(200, "the app as it is now")
                 .refuses(&[INVALID_BODY, BUNDLE_ID_TAKEN]),
         )
