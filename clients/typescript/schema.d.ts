@@ -748,6 +748,15 @@ export interface components {
                 /** @description RFC 6901: the faulty place in the body */
                 pointer: string;
             }[];
+            /** @description of several events or calls, what is wrong with each */
+            rejected?: {
+                code: string;
+                detail: string;
+                /** @description its place in the body, from 0 */
+                index: number;
+                /** @description RFC 6901: the faulty place in the event */
+                pointer: string;
+            }[];
             /** @description as in the header `X-Request-Id`, and in the log */
             request_id?: string;
             status: number;

@@ -85,7 +85,8 @@ impl Made {
         output(workspace.command(python.join("python"), &leave_out).arg(&document))?;
         let mut types = workspace.command(typescript.join("openapi-typescript"), &["--alphabetize"]);
         output(types.arg(&document).arg("--output").arg(made.part(WRITTEN[0])))?;
-        let generate = ["generate", "--meta", "none", "--config", "clients/generator/python.yml", "--fail-on-warning"];
+        let generate =
+            ["generate", "--meta", "none", "--config", "clients/generator/python.yml", "--fail-on-warning"];
         let mut package = workspace.command(python.join("openapi-python-client"), &generate);
         package.arg("--path").arg(&document).arg("--output-path").arg(made.part(WRITTEN[1]));
         output(package.env("PATH", with_first(&python)?))?;

@@ -46,7 +46,8 @@ pub fn run(workspace: &Workspace, request: &Request) -> Result<(), String> {
         return Err(missing);
     }
     let programs = FUZZER.programs(workspace)?;
-    let binary = binary::build(workspace, Build::Dev)?;
+    // As the tests need it, because `test` has built that already, more often than not.
+    let binary = binary::build(workspace, Build::DevWithTests)?;
     let server = Server::start(&binary)?;
     let ran = run_program(&mut fuzzer(workspace, &programs, &server, request));
     let log = server.stop()?;
@@ -56,7 +57,10 @@ pub fn run(workspace: &Workspace, request: &Request) -> Result<(), String> {
         (Ok(()), 0) => Ok(()),
         (ran, _) => {
             let reason = ran.err().unwrap_or_else(|| "the server's log has failures".into());
-            Err(format!("{reason}; {failures} failures in the server's log, which ends with:\n{}", last_lines(&log, 20)))
+            Err(format!(
+                "{reason}; {failures} failures in the server's log, which ends with:\n{}",
+                last_lines(&log, 20)
+            ))
         }
     }
 }
@@ -71,12 +75,9 @@ fn fuzzer(workspace: &Workspace, programs: &Path, server: &Server, request: &Req
         command.args(["--seed", &seed.to_string()]);
     }
     command.arg(format!("{}/openapi.json", server.told("url")));
-    for (variable, member) in [
-        ("FUZZ_URL", "url"),
-        ("FUZZ_APP", "app"),
-        ("FUZZ_TOKEN", "token"),
-        ("FUZZ_WRITE_KEY", "write_key"),
-    ] {
+    for (variable, member) in
+        [("FUZZ_URL", "url"), ("FUZZ_APP", "app"), ("FUZZ_TOKEN", "token"), ("FUZZ_WRITE_KEY", "write_key")]
+    {
         command.env(variable, server.told(member));
     }
     command.env("FUZZ_HOOKS", folder.join("hooks.py"));

@@ -27,8 +27,12 @@ impl Tool {
     /// A sentence if what it is installed with is not there.
     pub fn missing(&self) -> Option<String> {
         let (is_there, what) = match self.language {
-            Language::Python => (answers("python3", &["-c", "import venv, ensurepip"]), "python3 python3-venv"),
-            Language::Node => (answers("node", &["--version"]) && answers("npm", &["--version"]), "nodejs npm"),
+            Language::Python => {
+                (answers("python3", &["-c", "import venv, ensurepip"]), "python3 python3-venv")
+            }
+            Language::Node => {
+                (answers("node", &["--version"]) && answers("npm", &["--version"]), "nodejs npm")
+            }
         };
         let name = self.name;
         (!is_there).then(|| format!("{name} needs {what}; on Debian: apt-get install {what}"))

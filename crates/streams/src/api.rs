@@ -224,7 +224,8 @@ async fn list_streams(
     if let Some(cursor) = after {
         // A stream is there for as long as its app: the one that ended the page before still is.
         let last = extents.iter().position(|extent| cursor.next(&extent.name).is_some());
-        let last = last.ok_or_else(|| INVALID_CURSOR.err("this is not a cursor of this list; use `next` of a page"))?;
+        let last = last
+            .ok_or_else(|| INVALID_CURSOR.err("this is not a cursor of this list; use `next` of a page"))?;
         extents.drain(..=last);
     }
     let has_more = extents.len() > limit;

@@ -65,7 +65,12 @@ pub struct AppPatch {
     /// Such as `https://shop.example`, or `*` for all; without a path.
     #[schemars(
         length(max = 50),
-        inner(length(max = 255), regex(pattern = "^(\\*|https?://[a-z0-9.-]+(:([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?)$"))
+        inner(
+            length(max = 255),
+            regex(
+                pattern = "^(\\*|https?://[a-z0-9.-]+(:([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?)$"
+            )
+        )
     )]
     pub cors_origins: Option<Vec<String>>,
 }

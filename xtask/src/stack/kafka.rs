@@ -2,8 +2,8 @@
 
 use super::jars::Jars;
 use super::place::{INNER_PORTS, Place, connect, free_ports, quoted};
-use crate::workspace::output;
 use super::{Server, programs};
+use crate::workspace::output;
 use std::io::{Read, Write};
 use std::process::Command;
 

@@ -4,8 +4,8 @@
 //! it runs as the user `postgres` or, where there is none, `nobody`.
 
 use super::place::{Place, quoted};
-use crate::workspace::output;
 use super::{Server, programs};
+use crate::workspace::output;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -40,6 +40,7 @@ from .new_key import NewKey
 from .new_subject_grant import NewSubjectGrant
 from .problem import Problem
 from .problem_errors_item import ProblemErrorsItem
+from .problem_rejected_item import ProblemRejectedItem
 from .process import Process
 from .process_page import ProcessPage
 from .readiness import Readiness
@@ -95,6 +96,7 @@ __all__ = (
     "NewSubjectGrant",
     "Problem",
     "ProblemErrorsItem",
+    "ProblemRejectedItem",
     "Process",
     "ProcessPage",
     "Readiness",

@@ -10,6 +10,7 @@ from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.problem_errors_item import ProblemErrorsItem
+    from ..models.problem_rejected_item import ProblemRejectedItem
 
 
 T = TypeVar("T", bound="Problem")
@@ -26,6 +27,7 @@ class Problem:
         title (str):
         type_ (str): where the code is explained
         errors (list[ProblemErrorsItem] | Unset):
+        rejected (list[ProblemRejectedItem] | Unset): of several events or calls, what is wrong with each
         request_id (str | Unset): as in the header `X-Request-Id`, and in the log
     """
 
@@ -35,6 +37,7 @@ class Problem:
     title: str
     type_: str
     errors: list[ProblemErrorsItem] | Unset = UNSET
+    rejected: list[ProblemRejectedItem] | Unset = UNSET
     request_id: str | Unset = UNSET
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
@@ -56,6 +59,13 @@ class Problem:
                 errors_item = errors_item_data.to_dict()
                 errors.append(errors_item)
 
+        rejected: list[dict[str, Any]] | Unset = UNSET
+        if not isinstance(self.rejected, Unset):
+            rejected = []
+            for rejected_item_data in self.rejected:
+                rejected_item = rejected_item_data.to_dict()
+                rejected.append(rejected_item)
+
         request_id = self.request_id
 
         field_dict: dict[str, Any] = {}
@@ -71,6 +81,8 @@ class Problem:
         )
         if errors is not UNSET:
             field_dict["errors"] = errors
+        if rejected is not UNSET:
+            field_dict["rejected"] = rejected
         if request_id is not UNSET:
             field_dict["request_id"] = request_id
 
@@ -79,6 +91,7 @@ class Problem:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         from ..models.problem_errors_item import ProblemErrorsItem
+        from ..models.problem_rejected_item import ProblemRejectedItem
 
         d = dict(src_dict)
         code = d.pop("code")
@@ -100,6 +113,15 @@ class Problem:
 
                 errors.append(errors_item)
 
+        _rejected = d.pop("rejected", UNSET)
+        rejected: list[ProblemRejectedItem] | Unset = UNSET
+        if _rejected is not UNSET:
+            rejected = []
+            for rejected_item_data in _rejected:
+                rejected_item = ProblemRejectedItem.from_dict(rejected_item_data)
+
+                rejected.append(rejected_item)
+
         request_id = d.pop("request_id", UNSET)
 
         problem = cls(
@@ -109,6 +131,7 @@ class Problem:
             title=title,
             type_=type_,
             errors=errors,
+            rejected=rejected,
             request_id=request_id,
         )
 

@@ -293,6 +293,20 @@ fn problem_schema() -> Value {
                     },
                 },
             },
+            "rejected": {
+                "type": "array",
+                "description": "of several events or calls, what is wrong with each",
+                "items": {
+                    "type": "object",
+                    "required": ["index", "code", "detail", "pointer"],
+                    "properties": {
+                        "index": { "type": "integer", "minimum": 0, "description": "its place in the body, from 0" },
+                        "code": { "type": "string" },
+                        "detail": { "type": "string" },
+                        "pointer": { "type": "string", "description": "RFC 6901: the faulty place in the event" },
+                    },
+                },
+            },
         },
     })
 }

@@ -4,6 +4,7 @@ mod backup;
 mod bad_input;
 mod broker;
 mod browser;
+mod clients;
 mod clock;
 mod crash;
 mod disk;
