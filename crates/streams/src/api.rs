@@ -220,7 +220,6 @@ async fn list_streams(
     }
     let mut extents = kit.journal.extents(allowed.app_id()).await?;
     extents.retain(|extent| records::is_readable(&allowed, &extent.name));
-    extents.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(cursor) = after {
         // A stream is there for as long as its app: the one that ended the page before still is.
         let last = extents.iter().position(|extent| cursor.next(&extent.name).is_some());

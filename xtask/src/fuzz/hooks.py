@@ -95,8 +95,9 @@ def ours(known={}) -> dict:
     """The ids that were there when the run began."""
     if not known:
         app = os.environ["FUZZ_APP"]
+        bundle_id = get(f"/v1/apps/{app}")["bundle_id"]
         listed = lambda what: [item["id"] for item in get(f"/v1/apps/{app}/{what}")["items"]]
-        known.update(apps={app}, grants=set(listed("grants")), keys=set(listed("keys")))
+        known.update(apps={app, bundle_id}, grants=set(listed("grants")), keys=set(listed("keys")))
     return known
 
 
