@@ -1,14 +1,15 @@
-//! Tracking events, one at a time or by the batch.
+//! Tracking events, one at a time or by the batch, and what became of them.
 
 use crate::{
-    Client, Error, Result,
+    Client, Error, Page, Result,
     error::Problem,
-    transport::{CALL_TIMEOUT, Call},
+    transport::{CALL_TIMEOUT, Call, duration_text},
 };
 use bytes::Bytes;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// A fact to be tracked. What is `None` is not sent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -57,6 +58,55 @@ pub struct Rejection {
     pub pointer: Option<String>,
 }
 
+/// Which events of an app to list; what is `None` is not asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ListEvents {
+    /// Only those of this type.
+    pub event_type: Option<String>,
+    /// Received at or after this instant, RFC 3339.
+    pub from: Option<String>,
+    /// Received before this instant, RFC 3339.
+    pub to: Option<String>,
+    /// The cursor to go on after: `next` of a page.
+    pub after: Option<String>,
+    /// 1 to 1000.
+    pub limit: Option<u32>,
+}
+
+/// Which counts of events to show; what is `None` is as the server has it: the last hour by the minute.
+#[derive(Clone, Debug, Default)]
+pub struct ShowEventStats {
+    /// A number of whole minutes, up to a day.
+    pub step: Option<Duration>,
+    /// RFC 3339.
+    pub from: Option<String>,
+    /// RFC 3339.
+    pub to: Option<String>,
+}
+
+/// How many events of each type there were in each step of time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventStats {
+    /// How long a step is, such as `1m`.
+    pub step: String,
+    /// The oldest first; steps without events are not there.
+    pub items: Vec<EventCount>,
+    /// Whether there was more: ask for a shorter time or a longer step.
+    pub truncated: bool,
+}
+
+/// The events of one type in one step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventCount {
+    /// The step's first instant.
+    pub at: String,
+    /// Of the events.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// How many there were.
+    pub count: u64,
+}
+
 impl Event {
     pub fn new(event_type: impl Into<String>) -> Event {
         Event { event_type: event_type.into(), ..Event::default() }
@@ -96,6 +146,7 @@ impl Client {
             body: Some(("application/x-ndjson", ndjson(events)?)),
             timeout: CALL_TIMEOUT,
             idempotent: events.iter().all(|event| event.id.is_some()),
+            once: None,
         };
         match self.answer(call).await {
             Ok(answer) => self.read(&answer),
@@ -104,6 +155,37 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A page of the app's events as they are kept, the oldest first.
+    pub async fn list_events(&self, app: &str, list: &ListEvents) -> Result<Page<Box<RawValue>>> {
+        let mut url = self.url(&["v1", "apps", app, "events"]);
+        for (name, value) in [
+            ("type", list.event_type.clone()),
+            ("from", list.from.clone()),
+            ("to", list.to.clone()),
+            ("after", list.after.clone()),
+            ("limit", list.limit.map(|limit| limit.to_string())),
+        ] {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        self.get(url, Duration::ZERO).await
+    }
+
+    /// How many events of each type there were, step by step.
+    pub async fn show_event_stats(&self, app: &str, show: &ShowEventStats) -> Result<EventStats> {
+        let mut url = self.url(&["v1", "apps", app, "events", "stats"]);
+        url.query_pairs_mut().append_pair("by", "type");
+        let pairs =
+            [("step", show.step.map(duration_text)), ("from", show.from.clone()), ("to", show.to.clone())];
+        for (name, value) in pairs {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        self.get(url, Duration::ZERO).await
     }
 }
 

@@ -46,7 +46,7 @@ impl Client {
     /// The readiness of the server. A sick server is an answer, not an error; it is asked once.
     pub async fn health(&self) -> Result<Health> {
         let url = self.url(&["health", "ready"]);
-        let call = Call { method: Method::GET, url, body: None, timeout: CALL_TIMEOUT, idempotent: false };
+        let call = Call { idempotent: false, ..Call::of(Method::GET, url, CALL_TIMEOUT) };
         let answer = self.exchange(&call).await?;
         let mut health: Health = self.read(&answer)?;
         health.ready = answer.is_success();

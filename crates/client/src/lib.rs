@@ -8,8 +8,11 @@
 //!
 //! | Module | Operations |
 //! |---|---|
-//! | [`apps`] | [`Client::list_apps`] |
-//! | [`events`] | [`Client::track_events`] |
+//! | [`apps`] | [`Client::show_identity`], [`Client::list_apps`], [`Client::create_app`], [`Client::show_app`], [`Client::change_app`], [`Client::delete_app`] |
+//! | [`grants`] | [`Client::list_grants`], [`Client::create_grant`], [`Client::show_grant`], [`Client::change_grant`], [`Client::delete_grant`] |
+//! | [`keys`] | [`Client::list_keys`], [`Client::create_key`], [`Client::show_key`], [`Client::rotate_key`], [`Client::delete_key`] |
+//! | [`audit`] | [`Client::list_audit`] |
+//! | [`events`] | [`Client::track_events`], [`Client::list_events`], [`Client::show_event_stats`] |
 //! | [`streams`] | [`Client::list_streams`], [`Client::read_records`], [`Client::poll_group`], [`Client::commit_group`], [`Client::show_group`] |
 //! | [`live`] | [`Client::live`] |
 //! | [`health`] | [`Client::health`] |
@@ -18,28 +21,38 @@
 //! What holds for all of them:
 //!
 //! - `app` is the app's id or its `bundle_id`.
+//! - The client speaks with an API key or with a token (JWT): both are given as the key.
 //! - A call that may be repeated without harm is repeated, within [`Retry`], when the server asks for it
-//!   (429 and 503 with `Retry-After`) or gives no answer. Every other call is sent once.
+//!   (429 and 503 with `Retry-After`) or gives no answer. Every other call is sent once. What makes an app, a grant
+//!   or a key has an `Idempotency-Key`, hence may be repeated: one is made.
 //! - Every call ends: connecting, answering and silence on a live feed each have their time.
 //! - Payloads are not parsed: `data` and `params` are [`serde_json::value::RawValue`].
 //! - Instants are RFC 3339 text, as the server wrote them.
 
 pub mod apps;
+pub mod audit;
 pub mod error;
 pub mod events;
+pub mod grants;
 pub mod health;
+pub mod keys;
 pub mod live;
+mod page;
 pub mod processes;
 pub mod retry;
 mod sse;
 pub mod streams;
 mod transport;
 
-pub use apps::App;
+pub use apps::{App, AppChange, Identity, NewApp, OwnApp};
+pub use audit::{AuditEntry, AuditTarget};
 pub use error::{Error, Problem, Result};
-pub use events::{Event, Rejection, Tracked};
+pub use events::{Event, EventCount, EventStats, ListEvents, Rejection, ShowEventStats, Tracked};
+pub use grants::{Grant, NewGrant, Role};
 pub use health::Health;
+pub use keys::{Key, KeyMade, NewKey};
 pub use live::{LiveFeed, LiveFrame, LiveQuery};
+pub use page::Page;
 pub use processes::Process;
 pub use retry::Retry;
 pub use streams::{Group, GroupBatch, GroupLag, PollGroup, ReadRecords, Record, RecordPage, StreamSummary};

@@ -39,9 +39,15 @@ impl Retry {
     }
 }
 
-/// Whether doing the same again may help: the server was busy, or a proxy lost it for a moment.
-pub(crate) fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+/// Whether doing the same again may help: the server was busy, or a proxy lost it for a moment, or the first of two
+/// calls with one `Idempotency-Key` is still being answered.
+pub(crate) fn is_passing(status: u16, code: &str) -> bool {
+    match status {
+        409 => code == "idempotency_key_in_flight",
+        // A process without the role stays without it.
+        503 => code != "role_missing",
+        _ => matches!(status, 408 | 429 | 500 | 502 | 504),
+    }
 }
 
 #[cfg(test)]
@@ -61,5 +67,16 @@ mod tests {
         assert_eq!(ms(1, Some(11), 0.0), None, "a wait that is too long is the caller's decision");
         assert_eq!(ms(4, None, 0.0), None);
         assert_eq!(Retry::NEVER.wait(1, None, 0.0), None);
+    }
+
+    #[test]
+    fn what_waiting_mends_is_told_by_status_and_code() {
+        for (status, code) in [(409, "idempotency_key_in_flight"), (429, "rate_limited"), (503, "overloaded")]
+        {
+            assert!(is_passing(status, code), "{status} {code}");
+        }
+        for (status, code) in [(409, "bundle_id_taken"), (503, "role_missing"), (404, "not_found")] {
+            assert!(!is_passing(status, code), "{status} {code}");
+        }
     }
 }

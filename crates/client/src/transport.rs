@@ -39,6 +39,20 @@ pub(crate) struct Call {
     pub timeout: Duration,
     /// Whether sending it twice does no more than sending it once.
     pub idempotent: bool,
+    /// The `Idempotency-Key` by which the server tells a call that is sent again from another one.
+    pub once: Option<String>,
+}
+
+impl Call {
+    /// A call without a body that may be repeated.
+    pub fn of(method: Method, url: Url, timeout: Duration) -> Call {
+        Call { method, url, body: None, timeout, idempotent: true, once: None }
+    }
+
+    fn with_json(self, body: &impl Serialize) -> Result<Call> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::Setup(error.to_string()))?;
+        Ok(Call { body: Some(("application/json", body.into())), ..self })
+    }
 }
 
 pub(crate) struct Answer {
@@ -104,9 +118,7 @@ impl Client {
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, url: Url, wait: Duration) -> Result<T> {
-        let timeout = CALL_TIMEOUT + wait;
-        let answer =
-            self.answer(Call { method: Method::GET, url, body: None, timeout, idempotent: true }).await?;
+        let answer = self.answer(Call::of(Method::GET, url, CALL_TIMEOUT + wait)).await?;
         self.read(&answer)
     }
 
@@ -117,31 +129,71 @@ impl Client {
         body: &impl Serialize,
         wait: Duration,
     ) -> Result<T> {
-        let body = serde_json::to_vec(body).map_err(|error| Error::Setup(error.to_string()))?;
-        let body = Some(("application/json", Bytes::from(body)));
-        let timeout = CALL_TIMEOUT + wait;
-        let answer = self.answer(Call { method: Method::POST, url, body, timeout, idempotent: true }).await?;
+        let call = Call::of(Method::POST, url, CALL_TIMEOUT + wait).with_json(body)?;
+        let answer = self.answer(call).await?;
         self.read(&answer)
+    }
+
+    /// Posts JSON to an operation that makes something, once for each `Idempotency-Key`; a random one if not given.
+    pub(crate) async fn create<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        body: &impl Serialize,
+        once: Option<&str>,
+    ) -> Result<T> {
+        let once = once.map_or_else(|| format!("cli_{:032x}", fastrand::u128(..)), str::to_owned);
+        let call = Call { once: Some(once), ..Call::of(Method::POST, url, CALL_TIMEOUT).with_json(body)? };
+        let answer = self.answer(call).await?;
+        self.read(&answer)
+    }
+
+    /// Sets what `body` names, which twice is the same as once.
+    pub(crate) async fn change<T: DeserializeOwned>(&self, url: Url, body: &impl Serialize) -> Result<T> {
+        let call = Call::of(Method::PATCH, url, CALL_TIMEOUT).with_json(body)?;
+        let answer = self.answer(call).await?;
+        self.read(&answer)
+    }
+
+    /// Deletes what is there. When an earlier attempt got no proper answer, not to be there any more is what was wanted.
+    pub(crate) async fn delete(&self, url: Url) -> Result<()> {
+        let mut lost = false;
+        match self.answer_noting(Call::of(Method::DELETE, url, CALL_TIMEOUT), &mut lost).await {
+            Err(Error::Refused(problem)) if lost && problem.status == 404 => Ok(()),
+            answer => answer.map(drop),
+        }
     }
 
     /// Sends a call, again if that may help, and returns a successful answer.
     pub(crate) async fn answer(&self, call: Call) -> Result<Answer> {
+        self.answer_noting(call, &mut false).await
+    }
+
+    /// The same; `lost` becomes true with an attempt of which nobody knows what it did.
+    async fn answer_noting(&self, call: Call, lost: &mut bool) -> Result<Answer> {
         let mut attempt = 1;
         loop {
-            let tried = self.exchange(&call).await;
-            let asked = match &tried {
-                Ok(answer) if answer.is_success() => return tried,
-                Ok(answer) if !retry::is_passing(answer.status) => return Err(self.refusal(answer)),
-                Ok(answer) => answer.retry_after,
-                Err(Error::Unreachable { .. }) => None,
-                Err(_) => return tried,
+            let (error, asked) = match self.exchange(&call).await {
+                Ok(answer) if answer.is_success() => return Ok(answer),
+                Ok(answer) => {
+                    *lost |= answer.status >= 500;
+                    let problem = self.problem(&answer);
+                    let (asked, passing) =
+                        (problem.retry_after, retry::is_passing(problem.status, &problem.code));
+                    let error = Error::Refused(Box::new(problem));
+                    if !passing {
+                        return Err(error);
+                    }
+                    (error, asked)
+                }
+                Err(error @ Error::Unreachable { .. }) => {
+                    *lost = true;
+                    (error, None)
+                }
+                Err(error) => return Err(error),
             };
-            let wait = self.retry.wait(attempt, asked, fastrand::f64()).filter(|_| call.idempotent);
-            match (wait, tried) {
-                (_, Ok(answer)) if answer.is_final() => return Err(self.refusal(&answer)),
-                (Some(wait), _) => tokio::time::sleep(wait).await,
-                (None, Ok(answer)) => return Err(self.refusal(&answer)),
-                (None, Err(error)) => return Err(error),
+            match self.retry.wait(attempt, asked, fastrand::f64()).filter(|_| call.idempotent) {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
             }
             attempt += 1;
         }
@@ -152,6 +204,11 @@ impl Client {
         let mut request = self.request(call.method.clone(), call.url.clone()).timeout(call.timeout);
         if let Some((media_type, body)) = &call.body {
             request = request.header(CONTENT_TYPE, *media_type).body(body.clone());
+        }
+        if let Some(once) = &call.once {
+            let once = HeaderValue::from_str(once)
+                .map_err(|_| Error::Setup("an Idempotency-Key is visible ASCII".into()))?;
+            request = request.header("idempotency-key", once);
         }
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         self.receive(response).await
@@ -206,26 +263,25 @@ impl Client {
         Ok(Answer { status, body: body.freeze(), retry_after })
     }
 
-    /// The problem that an answer carries, or one made from its status if it carries none.
     fn refusal(&self, answer: &Answer) -> Error {
+        Error::Refused(Box::new(self.problem(answer)))
+    }
+
+    /// The problem that an answer carries, or one made from its status if it carries none.
+    fn problem(&self, answer: &Answer) -> Problem {
         let mut problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
         problem.status = answer.status;
         problem.retry_after = answer.retry_after;
         if problem.detail.is_empty() && problem.title.is_empty() {
             problem.detail = format!("{} answered without saying why", self.server());
         }
-        Error::Refused(Box::new(problem))
+        problem
     }
 }
 
 impl Answer {
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
-    }
-
-    /// A process without the role stays without it.
-    fn is_final(&self) -> bool {
-        serde_json::from_slice::<Problem>(&self.body).is_ok_and(|problem| problem.code == "role_missing")
     }
 }
 

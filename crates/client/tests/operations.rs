@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use angarium_client::{
-    Client, Error, Event, GroupLag, LiveFrame, LiveQuery, PollGroup, ReadRecords, Rejection, Retry, Tracked,
+    AppChange, Client, Error, Event, GroupLag, LiveFrame, LiveQuery, NewApp, NewGrant, NewKey, PollGroup,
+    ReadRecords, Rejection, Retry, Role, Tracked,
 };
 use axum::{
     Router,
@@ -18,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A request as it arrived, in one line: method, path with query, key, body.
+/// A request as it arrived, in one line: method, path with query, key, body, and its `Idempotency-Key` if it has one.
 type Seen = Arc<Mutex<Vec<String>>>;
 type Answers = Arc<Mutex<VecDeque<Response>>>;
 
@@ -39,7 +40,10 @@ async fn answer(State((seen, answers)): State<(Seen, Answers)>, request: Request
     let text = std::str::from_utf8(&body).unwrap().trim_end().replace('\n', "|");
     let key = header(&parts.headers, "authorization");
     let kind = if parts.method == Method::GET { "accept" } else { "content-type" };
-    let line = format!("{} {} {key} {} {text}", parts.method, parts.uri, header(&parts.headers, kind));
+    let mut line = format!("{} {} {key} {} {text}", parts.method, parts.uri, header(&parts.headers, kind));
+    if parts.headers.contains_key("idempotency-key") {
+        line = format!("{line} once={}", header(&parts.headers, "idempotency-key"));
+    }
     seen.lock().unwrap().push(line);
     let next = answers.lock().unwrap().pop_front();
     next.unwrap_or_else(|| StatusCode::NOT_IMPLEMENTED.into_response())
@@ -198,7 +202,111 @@ async fn apps_are_listed_to_the_last_page_and_health_is_an_answer_when_sick() {
     assert_eq!(apps.iter().map(|app| app.id.as_str()).collect::<Vec<_>>(), ["app_1", "app_2"]);
     let health = client.health().await.unwrap();
     assert_eq!((health.ready, health.parts["db"].status.as_str()), (false, "sick"));
-    assert!(seen.lock().unwrap()[1].starts_with("GET /v1/apps?after=c1 "));
+    assert!(seen.lock().unwrap()[1].starts_with("GET /v1/apps?limit=1000&after=c1 "));
+}
+
+fn app(id: &str) -> Value {
+    json!({"id": id, "name": "Shop", "bundle_id": "com.acme.shop", "truncate_addresses": false, "cors_origins": [],
+           "created_at": "2026-01-01T00:00:00.000Z"})
+}
+
+fn refused(status: u16, code: &str) -> Response {
+    let problem = json!({"status": status, "code": code, "detail": "no"}).to_string();
+    (StatusCode::from_u16(status).unwrap(), [("retry-after", "0")], problem).into_response()
+}
+
+#[tokio::test]
+async fn what_is_made_is_made_once_however_often_it_is_sent() {
+    let (client, seen) = server([
+        busy("0"),
+        refused(409, "idempotency_key_in_flight"),
+        ok(app("app_1")),
+        refused(409, "bundle_id_taken"),
+        ok(app("app_2")),
+    ])
+    .await;
+    let new = NewApp { name: "Shop".into(), bundle_id: "com.acme.shop".into() };
+    assert_eq!(client.create_app(&new, None).await.unwrap().id, "app_1");
+    assert_eq!(client.create_app(&new, None).await.unwrap_err().code(), Some("bundle_id_taken"));
+    client.create_app(&new, Some("order-17")).await.unwrap();
+    let seen = seen.lock().unwrap().clone();
+    let keys: Vec<&str> = seen.iter().map(|line| line.rsplit_once(" once=").unwrap().1).collect();
+    assert_eq!((keys[0], keys[0]), (keys[1], keys[2]), "the same call has the same key");
+    assert_ne!(keys[0], keys[3], "another call has another one");
+    assert_eq!(keys[4], "order-17");
+    let call =
+        "POST /v1/apps Bearer ang_sk_1 application/json {\"name\":\"Shop\",\"bundle_id\":\"com.acme.shop\"} ";
+    assert!(seen.iter().all(|line| line.starts_with(call)), "{seen:?}");
+    let error = client.create_app(&new, Some("a\nb")).await.unwrap_err();
+    assert!(matches!(error, Error::Setup(_)), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_deleted_by_a_call_without_an_answer_is_deleted() {
+    let gone = || refused(404, "not_found");
+    let (client, seen) = server([busy("0"), gone(), gone(), refused(429, "rate_limited"), gone()]).await;
+    client.delete_key("app_1", "key_1").await.unwrap();
+    assert_eq!(client.delete_grant("app_1", "grt_1").await.unwrap_err().status(), Some(404));
+    let error = client.delete_app("app_1").await.unwrap_err();
+    assert_eq!(error.status(), Some(404), "who was turned away has done nothing");
+    assert_eq!(
+        *seen.lock().unwrap(),
+        ["keys/key_1", "keys/key_1", "grants/grt_1", "", ""].map(|rest| {
+            let path = format!("/v1/apps/app_1/{rest}");
+            format!("DELETE {} Bearer ang_sk_1  ", path.trim_end_matches('/'))
+        })
+    );
+}
+
+#[tokio::test]
+async fn grants_keys_and_the_audit_are_sent_and_read_as_the_api_has_them() {
+    let grant = json!({"id": "grt_1", "email": null, "subject": "u1", "issuer": "https://i", "tenant": null,
+        "role": "sender", "created_at": "2026-01-01T00:00:00.000Z", "created_by": "console"});
+    let key = json!({"id": "key_1", "name": "ci", "role": "ingest", "hint": "ang_wk_1234", "expires_at": null,
+        "created_at": "2026-01-01T00:00:00.000Z", "last_used_at": null});
+    let mut made = key.clone();
+    made["key"] = "ang_wk_secret".into();
+    let entry = json!({"id": "aud_1", "at": "2026-01-01T00:00:00.000Z", "actor": {"kind": "console"},
+        "address": null, "request_id": null, "action": "keys.create",
+        "target": {"kind": "key", "id": "key_1"}, "changes": {"role": "ingest"}});
+    let (client, seen) = server([
+        ok(grant.clone()),
+        ok(grant.clone()),
+        ok(made.clone()),
+        ok(made.clone()),
+        ok(json!({"items": [key], "next": null})),
+        ok(json!({"items": [entry], "next": "caudit-1"})),
+        ok(app("app_1")),
+    ])
+    .await;
+    let new =
+        NewGrant { email: None, subject: Some("u1".into()), issuer: None, tenant: None, role: Role::Sender };
+    let given = client.create_grant("app_1", &new, Some("1")).await.unwrap();
+    assert_eq!(serde_json::to_value(&given).unwrap(), grant, "nothing of the API's JSON is lost");
+    client.change_grant("app_1", "grt_1", Role::Viewer).await.unwrap();
+    let new = NewKey { name: "ci".into(), role: Role::Ingest, expires_at: None };
+    let created = client.create_key("app_1", &new, Some("2")).await.unwrap();
+    assert_eq!(serde_json::to_value(&created).unwrap(), made);
+    assert!(!format!("{created:?}").contains("secret"), "a secret is in no log");
+    client.rotate_key("app_1", "key_1", Some(Duration::from_millis(1_500)), Some("3")).await.unwrap();
+    assert_eq!(serde_json::to_value(client.list_keys("app_1").await.unwrap()).unwrap(), json!([key]));
+    let page = client.list_audit("app_1", Some("caudit-0"), Some(1)).await.unwrap();
+    assert_eq!(serde_json::to_value(&page).unwrap(), json!({"items": [entry], "next": "caudit-1"}));
+    let change = AppChange { cors_origins: Some(Vec::new()), ..AppChange::default() };
+    client.change_app("app_1", &change).await.unwrap();
+    let json = "Bearer ang_sk_1 application/json";
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            format!("POST /v1/apps/app_1/grants {json} {{\"subject\":\"u1\",\"role\":\"sender\"}} once=1"),
+            format!("PATCH /v1/apps/app_1/grants/grt_1 {json} {{\"role\":\"viewer\"}}"),
+            format!("POST /v1/apps/app_1/keys {json} {{\"name\":\"ci\",\"role\":\"ingest\"}} once=2"),
+            format!("POST /v1/apps/app_1/keys/key_1/rotate {json} {{\"overlap\":\"1500ms\"}} once=3"),
+            "GET /v1/apps/app_1/keys?limit=1000 Bearer ang_sk_1 */* ".to_owned(),
+            "GET /v1/apps/app_1/audit?after=caudit-0&limit=1 Bearer ang_sk_1 */* ".to_owned(),
+            format!("PATCH /v1/apps/app_1 {json} {{\"cors_origins\":[]}}"),
+        ]
+    );
 }
 
 #[tokio::test]

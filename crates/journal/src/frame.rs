@@ -89,6 +89,16 @@ pub fn push(out: &mut Vec<u8>, kind: &str, data: &[u8]) {
     out.extend_from_slice(data);
 }
 
+/// Each frame, as it was pushed.
+pub fn each(frames: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = frames;
+    std::iter::from_fn(move || {
+        let (frame, after) = split(rest)?;
+        rest = after;
+        Some(frame)
+    })
+}
+
 /// The frames without those whose index is in `dropped` (ascending).
 pub fn without(frames: &[u8], dropped: &[u32]) -> Vec<u8> {
     let mut out = Vec::with_capacity(frames.len());

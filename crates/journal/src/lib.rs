@@ -359,6 +359,13 @@ impl Journal {
         tx.stage(stream.id, frame);
     }
 
+    /// Appends a batch within a transaction, all of it whatever ids its records have.
+    pub fn append_batch_in(&self, tx: &mut Tx<'_>, stream: &Stream, batch: &Batch) {
+        for frame in frame::each(&batch.frames) {
+            tx.stage(stream.id, frame.to_vec());
+        }
+    }
+
     /// Up to `max` records from offset `from` on; fewer when they are large.
     pub async fn read(&self, stream: &Stream, from: u64, max: u64) -> Result<Page> {
         let kept = self.0.tails.read(stream.id, from, READ_BYTES);

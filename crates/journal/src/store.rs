@@ -247,6 +247,8 @@ pub fn delete_some(tx: &mut Tx<'_>, stream: i64, limit: i64) -> Result<u64> {
 pub fn abandon(tx: &mut Tx<'_>, stream: i64) -> Result<()> {
     tx.exec("DELETE FROM stream_counts WHERE stream = $1", v![stream])?;
     tx.exec("DELETE FROM consumer_groups WHERE stream = $1", v![stream])?;
+    tx.exec("DELETE FROM spool_counts WHERE stream = $1", v![stream])?;
+    tx.exec("DELETE FROM outbox WHERE stream = $1", v![stream])?;
     tx.exec(
         "UPDATE streams SET app = '', name = CAST(id AS TEXT), first_offset = next_offset, bytes = 0 WHERE id = $1",
         v![stream],

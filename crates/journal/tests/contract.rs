@@ -9,6 +9,8 @@
 mod appending;
 #[path = "contract/dedupe.rs"]
 mod dedupe;
+#[path = "contract/deletion.rs"]
+mod deletion;
 #[path = "contract/groups.rs"]
 mod groups;
 #[path = "contract/model.rs"]

@@ -46,7 +46,10 @@ struct Shared {
 
 /// Where a request stands with the limits that hold for it.
 #[derive(Clone, Default)]
-pub struct Standing(Arc<Mutex<Vec<(&'static str, Rule, Decision)>>>);
+pub struct Standing(Arc<Mutex<Vec<Counted>>>);
+
+/// A limit that a request was counted against, and what came of it.
+type Counted = (&'static str, Rule, Decision);
 
 impl Gate {
     pub fn new(limiter: Limiter, rates: Rates) -> Gate {
@@ -140,7 +143,7 @@ impl Standing {
     /// Tells the caller in the headers of the answer.
     pub fn write(&self, headers: &mut HeaderMap) {
         let held = self.0.lock();
-        let list = |one: fn(&(&'static str, Rule, Decision)) -> String| {
+        let list = |one: fn(&Counted) -> String| {
             let text = held.iter().map(one).collect::<Vec<_>>().join(", ");
             HeaderValue::from_str(&text).ok().filter(|_| !held.is_empty())
         };

@@ -119,6 +119,9 @@ fn own_routes() -> Routes {
         )
 }
 
+/// What is said of a path that is none of ours.
+pub const NO_SUCH_PATH: &str = "there is no such path; /docs has all";
+
 /// The document of all routes.
 pub fn openapi(slices: Vec<Slice>) -> serde_json::Value {
     document(&routes(slices).1, env!("CARGO_PKG_VERSION"))
@@ -140,7 +143,7 @@ pub fn router(slices: Vec<Slice>, kit: Kit) -> Router {
     routes
         .with(described)
         .into_router()
-        .fallback(|| async { Problem::from(NOT_FOUND.err("there is no such path; /docs has all")) })
+        .fallback(|| async { Problem::from(NOT_FOUND.err(NO_SUCH_PATH)) })
         .method_not_allowed_fallback(|| async {
             Problem::from(
                 METHOD_NOT_ALLOWED

@@ -5,15 +5,22 @@
 
 mod access;
 mod engines;
+mod environment;
 
 pub use access::{Auth, Issuer, RateLimits, SecretKeys, TrustedProxy};
 pub use engines::{Kafka, Postgres, S3, Store};
+pub use environment::{environment, profiles_file};
 
 use angarium_base::{Error, Result};
 use angarium_journal::{Retention, Window};
 use angarium_kit::http::{Limits, TrustedProxies, parse_duration};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 angarium_base::codes! {
     /// The configuration cannot be used. The message names the key and what it takes; `angarium config check` says the same without starting.
@@ -251,26 +258,20 @@ impl Default for Streams {
     }
 }
 
-/// The process's `ANGARIUM_…` variables, but for those that are arguments of client commands.
-#[allow(clippy::disallowed_methods, reason = "this is the one place where the environment is read")]
-pub fn environment() -> Vec<(String, String)> {
-    let ours = |name: &str| {
-        name.starts_with("ANGARIUM_")
-            && !["ANGARIUM_URL", "ANGARIUM_KEY", "ANGARIUM_CA", "ANGARIUM_CONFIG", "ANGARIUM_PROFILE"]
-                .contains(&name)
-            && !is_of_a_service(name)
+/// Reads the configuration of this process: defaults, the file if there is one, the environment.
+///
+/// # Errors
+/// `invalid_config`, naming the file or the key.
+pub fn load_file(file: Option<&Path>) -> Result<Config> {
+    let text = match file {
+        Some(file) => std::fs::read_to_string(file)
+            .map_err(|e| invalid(format!("the configuration file {} cannot be read: {e}", file.display())))?,
+        None => String::new(),
     };
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| ours(name))
-        .collect()
-}
-
-/// Kubernetes tells every pod where the service `angarium` is, in variables that nobody set on purpose:
-/// `ANGARIUM_SERVICE_HOST`, `ANGARIUM_SERVICE_PORT…`, `ANGARIUM_PORT…`.
-fn is_of_a_service(name: &str) -> bool {
-    let name = name.trim_start_matches("ANGARIUM_");
-    name == "PORT" || ["PORT_", "SERVICE_HOST", "SERVICE_PORT"].iter().any(|start| name.starts_with(start))
+    load(&text, environment()).map_err(|error| match file.filter(|_| error.message().starts_with("line ")) {
+        Some(file) => invalid(format!("{}: {}", file.display(), error.message())),
+        None => error,
+    })
 }
 
 /// Reads a configuration from the text of a file and from variables.
@@ -536,19 +537,6 @@ mod tests {
         assert_eq!(kafka.topic_config["min.insync.replicas"], "2");
         let s3 = with("", &[("ANGARIUM_S3__ACCESS_KEY_ID", "12345678")]).unwrap().s3;
         assert_eq!(s3.access_key_id, "12345678");
-    }
-
-    #[test]
-    fn what_kubernetes_says_of_a_service_is_no_setting() {
-        for name in [
-            "ANGARIUM_PORT",
-            "ANGARIUM_PORT_80_TCP_ADDR",
-            "ANGARIUM_SERVICE_HOST",
-            "ANGARIUM_SERVICE_PORT_HTTP",
-        ] {
-            assert!(is_of_a_service(name), "{name}");
-        }
-        assert!(!is_of_a_service("ANGARIUM_DATA_DIR") && !is_of_a_service("ANGARIUM_HTTP__LISTEN"));
     }
 
     #[test]

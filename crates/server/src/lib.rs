@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 mod guarded;
+mod limits;
 mod listen;
 mod open;
 mod private_file;

@@ -22,7 +22,10 @@ use angarium_kit::{
 };
 use angarium_tenants::FirstStart;
 use bytes::Bytes;
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio_util::sync::CancellationToken;
 
 /// What a start opens.
@@ -32,11 +35,35 @@ pub struct Opened {
     pub first: Option<FirstStart>,
 }
 
+/// Who opens the store.
+#[derive(Clone, Copy)]
+pub enum Opener {
+    /// A server, which listens there.
+    Server(SocketAddr),
+    /// A command at the server's console: it has no role, hence does nothing that processes do.
+    Console,
+}
+
+impl Opener {
+    fn member(self, config: &Config, clock: &Clock) -> Result<Member> {
+        let (roles, address) = match self {
+            Opener::Server(listen) => (config.roles()?, listen.to_string()),
+            Opener::Console => (Vec::new(), "console".to_owned()),
+        };
+        Ok(Member::new(roles, env!("CARGO_PKG_VERSION"), &address, clock))
+    }
+
+    /// Whether it listens at all, and on such an address.
+    fn listens(self, on: impl FnOnce(IpAddr) -> bool) -> bool {
+        matches!(self, Opener::Server(listen) if on(listen.ip()))
+    }
+}
+
 /// Opens the store, the journal and the directory of who may do what.
 pub async fn open(
     config: &Config,
     streams: Vec<&'static str>,
-    listen: SocketAddr,
+    opener: Opener,
     stop: CancellationToken,
     clock: Clock,
 ) -> Result<Opened> {
@@ -50,7 +77,7 @@ pub async fn open(
         Verifier::new(config.identity_settings(local.as_ref().map(LocalIssuer::trusted))?, clock.clone())?;
     let directory = Directory::default();
     angarium_tenants::load(&db, &directory).await?;
-    let member = Member::new(config.roles()?, env!("CARGO_PKG_VERSION"), &listen.to_string(), &clock);
+    let member = opener.member(config, &clock)?;
     let fleet = Fleet::enter(&db, &feed, clock.clone(), member, Timing::default()).await?;
     let limits = config.http_limits();
     let gate = Gate::new(feed.limiter(), config.rates()?);
@@ -72,8 +99,8 @@ pub async fn open(
         budget: Budget::new(&limits),
         limits,
         anonymous: Anonymous {
-            t: opened_by_config || listen.ip().is_loopback(),
-            is_public: !listen.ip().is_loopback(),
+            t: opened_by_config || opener.listens(|address| address.is_loopback()),
+            is_public: opener.listens(|address| !address.is_loopback()),
         },
         streams,
         stop,
@@ -119,28 +146,22 @@ async fn first_start(
     });
     let Some(mut first) = angarium_tenants::first_start(db, clock, admin).await? else { return Ok(None) };
     if let Some(local) = local {
-        let expires_at = clock.now() + FIRST_TOKEN_MS;
-        first.token = Some(local_token(local, &config.auth.audience, LOCAL_ADMIN, clock.now(), expires_at)?);
+        let now = clock.now();
+        let identity = Identity {
+            issuer: local.issuer.clone(),
+            tenant: None,
+            subject: LOCAL_ADMIN.to_owned(),
+            email: None,
+            expires_at: now + FIRST_TOKEN_MS,
+        };
+        first.token = Some(local_token(local, &config.auth.audience, &identity, now)?);
     }
     Ok(Some(first))
 }
 
 /// A token of the data directory's own issuer.
-pub fn local_token(
-    local: &LocalIssuer,
-    audience: &str,
-    subject: &str,
-    now: Millis,
-    expires_at: Millis,
-) -> Result<String> {
-    let identity = Identity {
-        issuer: local.issuer.clone(),
-        tenant: None,
-        subject: subject.to_owned(),
-        email: None,
-        expires_at,
-    };
-    let claims = local.trusted().claims(&identity, audience, now);
+pub fn local_token(local: &LocalIssuer, audience: &str, identity: &Identity, now: Millis) -> Result<String> {
+    let claims = local.trusted().claims(identity, audience, now);
     mint(&SigningKey::Secret(local.secret()), "HS256", None, &claims)
 }
 

@@ -4,6 +4,7 @@
 use angarium_base::{Context, Result, Secret, error::INTERNAL};
 use angarium_identity::{Issuer, Keys};
 use angarium_kit::secrets::Secrets;
+use angarium_tenants::FirstStart;
 use serde::{Deserialize, Serialize};
 use std::{
     io::Write,
@@ -33,6 +34,15 @@ pub fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
         file.sync_all()
     })
     .or_error(angarium_db::STORE_FAILED, "a file of the data directory cannot be written")
+}
+
+/// Keeps what the first start made.
+///
+/// # Errors
+/// `store_failed`.
+pub fn write_first_start(dir: &Path, first: &FirstStart) -> Result<()> {
+    let text = serde_json::to_string_pretty(first).or_error(INTERNAL, "the keys cannot be written")?;
+    write(dir, FIRST_START, &text)
 }
 
 fn read(dir: &Path, name: &str) -> Result<Option<String>> {

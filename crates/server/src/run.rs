@@ -7,15 +7,16 @@ use crate::{
         internal::{hidden_metrics, internal_router},
     },
     config::Config,
+    limits,
     listen::{self, Door, Routes},
-    open::{Opened, open},
+    open::{Opened, Opener, open},
     private_file, slices,
     tls::Tls,
 };
 use angarium_base::{Clock, Context, Result};
 use angarium_kit::{Direct, Kit, Runs, StartWorker, Worker, fleet::Role};
 use angarium_tenants::FirstStart;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -42,12 +43,14 @@ const INTERNAL_CONNECTIONS: usize = 256;
 /// A scrape takes milliseconds.
 const INTERNAL_DRAIN: Duration = Duration::from_millis(200);
 
-/// Serves until `stop`, then drains and closes the store. `announce` is called once, when requests are taken.
+/// Serves until `stop`, then drains and closes the store. `announce` is called once, when requests are taken. Of `file`,
+/// from which the configuration was read, the rate limits are followed.
 ///
 /// # Errors
 /// When the store cannot be opened; never for what happens to single requests.
 pub async fn run(
     config: Config,
+    file: Option<PathBuf>,
     listeners: Listeners,
     stop: CancellationToken,
     announce: impl FnOnce(Ready) -> Result<()>,
@@ -57,11 +60,10 @@ pub async fn run(
     let tls = Tls::open(&config.http.tls)?.map(Arc::new);
     let mut slices = slices::all(&config)?;
     let streams = slices.iter().flat_map(|slice| slice.streams).copied().collect();
-    let Opened { kit, first } = open(&config, streams, address, stop.clone(), Clock::system()).await?;
+    let Opened { kit, first } =
+        open(&config, streams, Opener::Server(address), stop.clone(), Clock::system()).await?;
     if let Some(first) = &first {
-        let text = serde_json::to_string_pretty(first)
-            .or_error(angarium_base::error::INTERNAL, "the keys cannot be written")?;
-        private_file::write(&config.data_dir, private_file::FIRST_START, &text)?;
+        private_file::write_first_start(&config.data_dir, first)?;
     }
     let mut workers = JoinSet::new();
     for (runs, worker) in slices.iter_mut().flat_map(|slice| std::mem::take(&mut slice.workers)) {
@@ -76,6 +78,9 @@ pub async fn run(
             tracing::warn!(reason = trouble.message(), "clients will not trust this server");
         }
         workers.spawn(tls.clone().follow(kit.clone()));
+    }
+    if let Some(file) = file {
+        workers.spawn(limits::follow(file, config.rates()?, kit.clone(), stop.clone()));
     }
     let served = slices.iter().filter(|slice| kit.fleet.has(slice.served_by));
     let direct = served.filter_map(|slice| slice.direct.clone());
@@ -151,7 +156,7 @@ fn internal_door(listener: TcpListener, kit: &Kit, stop: CancellationToken) -> D
 /// can be behind an address that is not loopback.
 fn metrics_hidden(address: SocketAddr, has_internal: bool) -> Option<Direct> {
     match (has_internal, address.ip().is_loopback()) {
-        (true, _) => Some(hidden_metrics("there is no such path")),
+        (true, _) => Some(hidden_metrics(api::NO_SUCH_PATH)),
         (false, true) => None,
         (false, false) => Some(hidden_metrics(
             "this listener shows /metrics on a loopback address only: set http.internal, and ask there",

@@ -221,15 +221,15 @@ fn wrong(key: &str, file: &Path, reason: impl Display) -> Error {
 }
 
 /// What tells one file at a path from the next.
-#[derive(Debug, PartialEq)]
-struct Stamp {
-    modified_at: Option<SystemTime>,
-    size_bytes: u64,
-    inode: u64,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stamp {
+    pub modified_at: Option<SystemTime>,
+    pub size_bytes: u64,
+    pub inode: u64,
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
+    pub fn of(metadata: &Metadata) -> Stamp {
         Stamp { modified_at: metadata.modified().ok(), size_bytes: metadata.len(), inode: metadata.ino() }
     }
 }

@@ -143,6 +143,15 @@ pub async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<Reply> {
     Ok(Reply { status, headers, body: answer.bytes().await?.to_vec() })
 }
 
+/// What a list of streams says of the one of this name.
+///
+/// # Panics
+/// When it is not there.
+pub fn stream_of(list: &Value, name: &str) -> Value {
+    let mut items = list["items"].as_array().into_iter().flatten();
+    items.find(|item| item["stream"] == name).unwrap_or_else(|| panic!("no stream {name}: {list}")).clone()
+}
+
 impl Reply {
     /// # Panics
     /// When the body is not JSON.

@@ -9,6 +9,7 @@
 //! | [`caller`] | plain HTTP with a key and no retries: what a test sends is what it wrote |
 //! | [`process`] | finding and starting the binary, in a clean environment |
 //! | [`authority`] | an authority of a test's own, and the certificates it gives out |
+//! | [`tokens`] | issuers of a test's own, and the tokens they sign, good and bad |
 //! | [`oracle`] | acknowledged ⇒ there once; there ⇒ sent; intact |
 //!
 //! Every test runs on the embedded engine, with `SUITE_ON=stack` on PostgreSQL, Redis and S3, and with `SUITE_ON=kafka` on
@@ -23,15 +24,17 @@ pub mod place;
 pub mod process;
 pub mod servers;
 pub mod start;
+pub mod tokens;
 pub mod world;
 
 pub use authority::{Authority, Pair, tls_client};
-pub use caller::{Caller, Reply};
+pub use caller::{Caller, Reply, stream_of};
 pub use oracle::Oracle;
 pub use place::{Place, Servers};
 pub use process::{Ran, angarium, run};
 pub use servers::OwnServer;
 pub use start::{Keys, On, Setup, embedded_only};
+pub use tokens::Signer;
 pub use world::World;
 
 use std::{path::PathBuf, time::Duration};

@@ -27,6 +27,8 @@ pub struct Setup {
     pub keys: Option<Keys>,
     /// Whom callers trust (PEM), where the configuration has the server speak TLS.
     pub ca: String,
+    /// Listens on every address of the machine instead of loopback.
+    pub is_public: bool,
     pub on: On,
 }
 
@@ -112,7 +114,8 @@ pub(crate) struct Start {
 impl Start {
     pub fn new(setup: &Setup, place: Option<&Place>, temp: &Path, data_dir: &Path, port: u16) -> Start {
         let mut arguments: Vec<OsString> = ["--json", "--listen"].map(OsString::from).into();
-        arguments.extend([format!("127.0.0.1:{port}").into(), "--data-dir".into(), data_dir.into()]);
+        let host = if setup.is_public { "0.0.0.0" } else { "127.0.0.1" };
+        arguments.extend([format!("{host}:{port}").into(), "--data-dir".into(), data_dir.into()]);
         if !setup.config.is_empty() {
             arguments.extend(["--config".into(), temp.join("angarium.toml").into()]);
         }

@@ -58,6 +58,8 @@ const CHANGED: &str = "tenants";
 pub const LOOK: Duration = Duration::from_secs(5);
 /// How often it is written when keys were last used.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
+/// Keys of which it is remembered what was written, at least.
+const REMEMBERED: usize = 10_000;
 
 /// Fills the directory from the store.
 ///
@@ -106,12 +108,16 @@ async fn note_uses(kit: Kit, stop: CancellationToken) {
         let goes_on = stop.run_until_cancelled(tokio::time::sleep(NOTE_EVERY)).await.is_some();
         let mut uses = kit.directory.last_uses();
         uses.retain(|(_, key, at)| written.get(key) != Some(at));
+        // Keys that are gone are remembered no longer than others.
+        if written.len() > 2 * REMEMBERED.max(uses.len()) {
+            written.clear();
+        }
         let noted = uses.clone();
         let writing = kit
             .db
             .write(move |tx| uses.iter().try_for_each(|(app, key, at)| store::use_key(tx, app, key, *at)));
         match writing.await {
-            Ok(()) => written = kit.directory.last_uses().into_iter().map(|(_, key, at)| (key, at)).collect(),
+            Ok(()) => written.extend(noted.into_iter().map(|(_, key, at)| (key, at))),
             Err(error) => tracing::debug!(?error, keys = noted.len(), "when keys were used was not written"),
         }
         if !goes_on {

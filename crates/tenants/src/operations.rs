@@ -427,3 +427,17 @@ pub async fn delete_key(kit: &Kit, by: By, app: &AppId, id: &str) -> Result<()> 
 pub async fn every_app(kit: &Kit) -> Result<Vec<Arc<App>>> {
     Ok(kit.directory.apps())
 }
+
+/// Every key of an app, for the server's console.
+pub async fn every_key(kit: &Kit, app: &AppId) -> Result<Vec<KeyView>> {
+    let app = app.clone();
+    let rows = kit.db.read(move |tx| store::list_keys(tx, &app, "", rules::KEYS_MAX as u64)).await?;
+    Ok(rows.iter().map(KeyView::from).collect())
+}
+
+/// Every grant on an app, for the server's console.
+pub async fn every_grant(kit: &Kit, app: &AppId) -> Result<Vec<GrantView>> {
+    let app = app.clone();
+    let rows = kit.db.read(move |tx| store::list_grants(tx, &app, "", rules::GRANTS_MAX as u64)).await?;
+    Ok(rows.iter().map(GrantView::from).collect())
+}

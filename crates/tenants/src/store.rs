@@ -46,7 +46,7 @@ pub fn changed(tx: &mut Tx<'_>) -> Result<()> {
 
 /// Every app, key and grant, for the directory only.
 pub fn everything(tx: &mut Tx<'_>) -> Result<Entries> {
-    let mut default_app = None;
+    let (version, mut default_app) = (version(tx)?, None);
     let apps = tx.query(
         "SELECT id, name, bundle_id, truncate_addresses, created_at, cors_origins, is_default FROM apps \
          WHERE deleted_at IS NULL ORDER BY created_at, id",
@@ -59,7 +59,7 @@ pub fn everything(tx: &mut Tx<'_>) -> Result<Entries> {
             Ok(app)
         },
     )?;
-    Ok(Entries { apps, default_app, keys: every_key(tx)?, grants: every_grant(tx)? })
+    Ok(Entries { version, apps, default_app, keys: every_key(tx)?, grants: every_grant(tx)? })
 }
 
 fn every_key(tx: &mut Tx<'_>) -> Result<Vec<KeyEntry>> {

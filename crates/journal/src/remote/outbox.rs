@@ -10,6 +10,7 @@ use angarium_db::{Db, Participant, Staged, Stager, Tx, v};
 use angarium_kafka::Outgoing;
 use bytes::Bytes;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -30,13 +31,18 @@ pub struct Writing {
 impl Writing {
     fn write_all(&self, tx: &mut Tx<'_>, staged: Vec<Staged>) -> Result<()> {
         let now = self.clock.now();
+        let mut counts: BTreeMap<(i64, String), u64> = BTreeMap::new();
         for record in staged {
+            if let Some((kind, _)) = Frames(&record.frame).next() {
+                *counts.entry((record.stream, kind.to_owned())).or_default() += 1;
+            }
             tx.exec(
                 "INSERT INTO outbox (stream, at, frame) VALUES ($1, $2, $3)",
                 v![record.stream, now, &record.frame[..]],
             )?;
         }
-        Ok(())
+        // In the order of their names, so that no two transactions wait for each other.
+        counts.iter().try_for_each(|((stream, kind), n)| count(tx, *stream, now / 60_000, kind, *n))
     }
 }
 
@@ -151,11 +157,23 @@ fn outgoing(waiting: &Waiting) -> Result<Outgoing> {
     })
 }
 
+/// Counts records as those of a spool of this name, which no process has.
+fn count(tx: &mut Tx<'_>, stream: i64, minute: i64, kind: &str, n: u64) -> Result<()> {
+    tx.exec(
+        "INSERT INTO spool_counts (spool, stream, minute, kind, record_count) VALUES ('outbox', $1, $2, $3, $4) \
+         ON CONFLICT (stream, minute, kind, spool) DO UPDATE SET record_count = spool_counts.record_count + excluded.record_count",
+        v![stream, minute, kind, n as i64],
+    )?;
+    Ok(())
+}
+
 fn is_empty(tx: &mut Tx<'_>) -> Result<bool> {
     Ok(tx.maybe("SELECT id FROM outbox LIMIT 1", &[], |_| Ok(()))?.is_none())
 }
 
 fn take_lease(tx: &mut Tx<'_>, holder: &str, now: i64) -> Result<bool> {
+    // What was written for an app after it was gone is for nobody.
+    tx.exec("DELETE FROM outbox WHERE stream IN (SELECT id FROM streams WHERE app = '')", &[])?;
     let taken = tx.exec(
         "INSERT INTO outbox_relay (id, holder, until) VALUES (1, $1, $3) ON CONFLICT (id) DO UPDATE \
          SET holder = $1, until = $3 WHERE outbox_relay.holder = $1 OR outbox_relay.until <= $2",

@@ -25,6 +25,8 @@ struct Shared {
 /// What the store holds.
 #[derive(Default)]
 pub struct Entries {
+    /// Rises with every change in the store; read before the rest.
+    pub version: i64,
     pub apps: Vec<App>,
     /// The app that anonymous callers reach, if there is one.
     pub default_app: Option<AppId>,
@@ -46,6 +48,7 @@ struct Index {
     by_key_id: HashMap<KeyId, Arc<Key>>,
     grants: HashMap<Holder, Vec<(AppId, Role)>>,
     default_app: Option<AppId>,
+    version: i64,
 }
 
 struct Stored {
@@ -60,9 +63,11 @@ impl Default for Directory {
 }
 
 impl Directory {
-    /// Takes in what the store holds, in place of what was there.
+    /// Takes in what the store holds, in place of what was there; not what is older than that, as two who have
+    /// changed something and read it may come in either order.
     pub fn replace(&self, entries: Entries) {
-        let mut index = Index { default_app: entries.default_app, ..Index::default() };
+        let Entries { version, default_app, .. } = entries;
+        let mut index = Index { version, default_app, ..Index::default() };
         for app in entries.apps {
             index.by_bundle_id.insert(app.bundle_id.clone(), app.id.clone());
             index.apps.insert(app.id.clone(), Arc::new(app));
@@ -71,6 +76,9 @@ impl Directory {
             index.grants.entry(holder).or_default().push((app, role));
         }
         let mut held = self.0.index.write();
+        if version < held.version {
+            return;
+        }
         for KeyEntry { hash, key } in entries.keys {
             // When a key was last used is known here before it is in the store.
             if let Some(before) = held.keys.get(&half(&hash)) {

@@ -35,7 +35,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},
@@ -146,23 +146,47 @@ async fn answer_once(kit: Kit, request: Request, next: Next) -> Result<Response>
     let Ok(principal) = who(&kit, Asked::from(&request), true).await else {
         return Ok(next.run(request).await);
     };
+    // The same to whoever has no role in the app, any more perhaps: old answers are not theirs either.
+    if is_foreign(&kit, request.uri().path(), &principal) {
+        return Ok(next.run(request).await);
+    }
     let (parts, body) = request.into_parts();
     let held = read_raw(body, &parts.headers, &kit.limits, &kit.budget).await?;
     let claim = claim_of(&kit, &principal, &parts, &key, &held);
-    let response = match take(&kit, &claim).await? {
+    // Whether its caller waits for it or not: between the claim and its answer nobody may go away.
+    let answering = tokio::spawn(async move {
+        answer_claim(kit, claim, parts, held, next)
+            .await
+            .unwrap_or_else(|error| Problem::from(error).into_response())
+    });
+    let response = answering.await.or_error(INTERNAL, "the server failed on this request")?;
+    Ok(echoing(response, &key))
+}
+
+async fn answer_claim(kit: Kit, claim: Claim, parts: Parts, held: Held, next: Next) -> Result<Response> {
+    match take(&kit, &claim).await? {
         Taken::Ours => {
             let request = Request::from_parts(parts, Body::from(held.bytes.clone()));
-            run_claimed(kit, claim, request, held, next).await?
+            run_claimed(kit, claim, request, held, next).await
         }
-        Taken::Answered(answer) => replay(&kit, &claim, answer)?,
-        Taken::InFlight => Problem::from(in_flight().with_retry_after_s(1)).into_response(),
-        Taken::Reused => {
-            return Err(IDEMPOTENCY_KEY_REUSED.err(
-                "this Idempotency-Key came with another body, query or media type before; use a new key for another request",
-            ));
-        }
-    };
-    Ok(echoing(response, &key))
+        Taken::Answered(answer) => replay(&kit, &claim, answer),
+        Taken::InFlight => Err(in_flight()),
+        Taken::Reused => Err(IDEMPOTENCY_KEY_REUSED.err(
+            "this Idempotency-Key came with another body, query or media type before; use a new key for another request",
+        )),
+    }
+}
+
+/// Whether the path names an app that the caller has no role in.
+fn is_foreign(kit: &Kit, path: &str, principal: &Principal) -> bool {
+    // A name that has to be decoded is the handler's to find.
+    let Some(name) = app_name(path).filter(|name| !name.contains('%')) else { return false };
+    let app = kit.directory.app(name);
+    app.is_none_or(|app| principal.roles_in(&kit.directory, &app.id).is_empty())
+}
+
+fn app_name(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1/apps/").and_then(|rest| rest.split('/').next())
 }
 
 fn key_of(headers: &HeaderMap) -> Result<HeaderValue> {
@@ -177,16 +201,9 @@ fn key_of(headers: &HeaderMap) -> Result<HeaderValue> {
     })
 }
 
-fn claim_of(
-    kit: &Kit,
-    principal: &Principal,
-    parts: &http::request::Parts,
-    key: &HeaderValue,
-    held: &Held,
-) -> Claim {
+fn claim_of(kit: &Kit, principal: &Principal, parts: &Parts, key: &HeaderValue, held: &Held) -> Claim {
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-    let app = path.strip_prefix("/v1/apps/").and_then(|rest| rest.split('/').next());
-    let app = app.and_then(|name| kit.directory.app(name)).map(|app| app.id.to_string());
+    let app = app_name(path).and_then(|name| kit.directory.app(name)).map(|app| app.id.to_string());
     let content_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     Claim {
         scope: secret::hash_all(&[principal.id().as_bytes(), path.as_bytes(), key.as_bytes()]),
@@ -239,7 +256,7 @@ async fn is_gone(kit: &Kit, kept: &Kept, now: Millis) -> Result<bool> {
     Ok(owner.is_none_or(|owner| now - owner.seen_at > GONE_AFTER_MS))
 }
 
-/// Has the handler answer, whether its caller waits for it or not, and keeps what it answers.
+/// Has the handler answer, and keeps what it answers.
 async fn run_claimed(
     kit: Kit,
     claim: Claim,
@@ -249,19 +266,16 @@ async fn run_claimed(
 ) -> Result<Response> {
     let once = Once(Arc::new(Claimed { claim, is_settled: AtomicBool::new(false) }));
     request.extensions_mut().insert(once.clone());
-    let keeping = kit.clone();
-    let running = tokio::spawn(async move {
-        let response = tokio::spawn(next.run(request)).await;
-        drop(held);
-        match response {
-            Ok(response) => keep(&keeping, &once, response).await,
-            Err(failed) => {
-                release(&keeping, &once).await;
-                Err(INTERNAL.err("the server failed on this request").with_source(failed))
-            }
+    // A task of its own, so that a panic of the handler ends here.
+    let response = tokio::spawn(next.run(request)).await;
+    drop(held);
+    match response {
+        Ok(response) => keep(&kit, &once, response).await,
+        Err(failed) => {
+            release(&kit, &once).await;
+            Err(INTERNAL.err("the server failed on this request").with_source(failed))
         }
-    });
-    running.await.or_error(INTERNAL, "the server failed on this request")?
+    }
 }
 
 /// Keeps an answer that did something; gives the key back after one that did not.

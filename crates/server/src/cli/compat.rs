@@ -73,7 +73,7 @@ impl Documents<'_> {
                     if old["required"] != Value::Bool(true) && new["required"] == Value::Bool(true) {
                         found.push(format!("{place} has to be given"));
                     }
-                    self.schema(&place, &old["schema"], &new["schema"], Way::In, 0, found);
+                    self.schema(&place, (&old["schema"], &new["schema"]), Way::In, 0, found);
                 }
             }
         }
@@ -95,13 +95,20 @@ impl Documents<'_> {
         for (media, content) in members(&old["content"]) {
             match new["content"].get(media) {
                 None => found.push(format!("{place}: {media} is gone")),
-                Some(now) => self.schema(place, &content["schema"], &now["schema"], way, 0, found),
+                Some(now) => self.schema(place, (&content["schema"], &now["schema"]), way, 0, found),
             }
         }
     }
 
     /// Compares two schemas as far as a client can tell them apart.
-    fn schema(&self, place: &str, old: &Value, new: &Value, way: Way, depth: usize, found: &mut Vec<String>) {
+    fn schema(
+        &self,
+        place: &str,
+        (old, new): (&Value, &Value),
+        way: Way,
+        depth: usize,
+        found: &mut Vec<String>,
+    ) {
         // Deeper is a type that holds itself: it was compared further up.
         if depth > 16 {
             return;
@@ -119,7 +126,7 @@ impl Documents<'_> {
                     found.push(format!("{place} is gone"));
                 }
                 None => {}
-                Some(new) => self.schema(&place, old, new, way, depth + 1, found),
+                Some(new) => self.schema(&place, (old, new), way, depth + 1, found),
             }
         }
         match way {
@@ -135,7 +142,7 @@ impl Documents<'_> {
             }
         }
         if !old["items"].is_null() && !new["items"].is_null() {
-            self.schema(&format!("{place}[]"), &old["items"], &new["items"], way, depth + 1, found);
+            self.schema(&format!("{place}[]"), (&old["items"], &new["items"]), way, depth + 1, found);
         }
     }
 

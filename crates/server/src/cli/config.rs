@@ -70,17 +70,5 @@ pub fn run(args: ConfigArgs) -> Result {
 
 /// The configuration of this process: defaults, the file, the environment.
 pub fn load(file: Option<&Path>) -> Result<Config> {
-    let text = match file {
-        Some(file) => std::fs::read_to_string(file).map_err(|e| {
-            Failure::usage(format!("the configuration file {} cannot be read: {e}", file.display()))
-        })?,
-        None => String::new(),
-    };
-    config::load(&text, config::environment()).map_err(|error| {
-        let failure = Failure::from(error);
-        match file.filter(|_| failure.message.starts_with("line ")) {
-            Some(file) => Failure { message: format!("{}: {}", file.display(), failure.message), ..failure },
-            None => failure,
-        }
-    })
+    Ok(config::load_file(file)?)
 }

@@ -318,7 +318,7 @@ mod tests {
             max,
             follow,
             consumer: None,
-            connection: ConnectionArgs { url: String::new(), key: None, ca: None, app: None },
+            connection: ConnectionArgs::default(),
         }
     }
 

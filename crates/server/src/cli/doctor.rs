@@ -170,8 +170,9 @@ fn time_a_sync(dir: &Path) -> std::io::Result<Duration> {
 }
 
 async fn look_at_server(connection: &ConnectionArgs) -> Vec<Finding> {
-    let client = match connection.client() {
-        Ok(client) => client,
+    let target = connection.target();
+    let (target, client) = match target.and_then(|target| Ok((target.client()?, target))) {
+        Ok((client, target)) => (target, client),
         Err(failure) => return vec![ill("server", failure.message)],
     };
     let health = match client.health().await {
@@ -179,7 +180,7 @@ async fn look_at_server(connection: &ConnectionArgs) -> Vec<Finding> {
         Err(error) => {
             return vec![ill(
                 "server",
-                format!("{} does not answer: {error}; is it running, and is --url right?", connection.url),
+                format!("{} does not answer: {error}; is it running, and is --url right?", target.url),
             )];
         }
     };
@@ -190,11 +191,11 @@ async fn look_at_server(connection: &ConnectionArgs) -> Vec<Finding> {
         .map(|(name, part)| format!("{name} is {}", part.status))
         .collect();
     let mut findings = vec![match (health.ready, sick.is_empty()) {
-        (true, true) => well("server", format!("{} is ready", connection.url)),
-        (true, false) => ill("server", format!("{} is ready, but {}", connection.url, sick.join(", "))),
-        (false, _) => ill("server", format!("{} is not ready: {}", connection.url, sick.join(", "))),
+        (true, true) => well("server", format!("{} is ready", target.url)),
+        (true, false) => ill("server", format!("{} is ready, but {}", target.url, sick.join(", "))),
+        (false, _) => ill("server", format!("{} is not ready: {}", target.url, sick.join(", "))),
     }];
-    if connection.key.is_some() && health.serves("api") {
+    if target.key.is_some() && health.serves("api") {
         findings.push(match client.list_apps().await {
             Ok(apps) => well("key", format!("reaches {} app(s)", apps.len())),
             Err(error) => ill("key", format!("{error}")),

@@ -1,6 +1,9 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod access_log;
+mod admin;
+mod apps;
+mod audit;
 mod backup;
 mod bench;
 mod compat;
@@ -8,17 +11,24 @@ mod config;
 mod connection;
 mod consume;
 mod doctor;
+mod events;
 mod failure;
 mod generate;
+mod grants;
 mod import;
+mod keys;
 mod log_reader;
 mod migrate;
 mod output;
+mod profile;
+mod profiles;
 mod record_line;
 mod send;
 mod serve;
 mod status;
+mod table;
 mod tail;
+mod token;
 
 use clap::{CommandFactory, Parser};
 use failure::{Failure, Result};
@@ -44,6 +54,28 @@ enum Command {
     Send(send::SendArgs),
     /// Print events as they come
     Tail(tail::TailArgs),
+    /// Show events, and how many there were
+    Events(events::EventsArgs),
+    /// Show the streams of an app
+    Streams(events::StreamsArgs),
+    /// Make, show, change and delete apps
+    Apps(apps::AppsArgs),
+    /// Give and take roles in an app
+    Grants(grants::GrantsArgs),
+    /// Make, show, replace and revoke the API keys of an app
+    Keys(keys::KeysArgs),
+    /// Show who changed what in an app
+    Audit(audit::AuditArgs),
+    /// Show who you are to the server, and your roles
+    Whoami(connection::CallArgs),
+    /// Keep servers and keys under a name
+    Profile(profile::ProfileArgs),
+    /// Make a token, for development
+    Token(token::TokenArgs),
+    /// Make a key that secrets are kept with (`secrets.keys`)
+    Secrets(token::SecretsArgs),
+    /// Apps, keys and roles at the server's console: on the data directory or the database, not over HTTP
+    Admin(admin::AdminArgs),
     /// Show a server's health, its streams and the processes of its fleet
     Status(status::StatusArgs),
     /// Save a data directory to one file, also while a server runs on it, and verify the copy
@@ -94,6 +126,17 @@ async fn run(command: Command) -> Result {
         Command::Consume(args) => consume::run(args).await,
         Command::Send(args) => send::run(args).await,
         Command::Tail(args) => tail::run(args).await,
+        Command::Events(args) => events::run(args).await,
+        Command::Streams(args) => events::streams(args).await,
+        Command::Apps(args) => apps::run(args).await,
+        Command::Grants(args) => grants::run(args).await,
+        Command::Keys(args) => keys::run(args).await,
+        Command::Audit(args) => audit::run(args).await,
+        Command::Whoami(args) => apps::whoami(args).await,
+        Command::Profile(args) => profile::run(args),
+        Command::Token(args) => token::run(args),
+        Command::Secrets(args) => token::secrets(args),
+        Command::Admin(args) => admin::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Backup(args) => backup::back_up(args).await,
         Command::Restore(args) => backup::restore(args).await,

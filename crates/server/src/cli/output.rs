@@ -64,6 +64,14 @@ pub fn say(text: &str) -> io::Result<()> {
     }
 }
 
+/// Prints a command's result as JSON, or as text for people.
+pub fn say_as<T: serde::Serialize>(json: bool, value: &T, text: impl FnOnce(&T) -> String) -> io::Result<()> {
+    match json {
+        true => say(&serde_json::to_string(value)?),
+        false => say(&text(value)),
+    }
+}
+
 /// Tells a person something on the side; never fails a command.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -11,10 +11,11 @@ use crate::{
 };
 use angarium_base::error::INTERNAL;
 use angarium_kit::fleet::Role;
+use angarium_tenants::FirstStart;
 use futures_util::FutureExt;
 use std::{
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 use tokio::{
     net::TcpListener,
@@ -73,7 +74,7 @@ pub async fn run(args: ServeArgs) -> Result {
     let stop = stop_on_signals()?;
     warn_of_open_doors(&config);
     let (json, data_dir) = (args.file.json, config.data_dir.clone());
-    run_server(config, Listeners { main, internal }, stop, |ready| {
+    run_server(config, args.file.config, Listeners { main, internal }, stop, |ready| {
         let text = if json { ready_json(&ready) } else { ready_text(&ready, &data_dir) };
         say(&text).map_err(|e| INTERNAL.err("standard output is closed").with_source(e))
     })
@@ -130,7 +131,7 @@ fn is_ready(url: &str) -> String {
     format!("Angarium {} is ready at {url}", env!("CARGO_PKG_VERSION"))
 }
 
-fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
+fn ready_text(ready: &Ready, data_dir: &Path) -> String {
     let url = url(ready);
     let keys = data_dir.join("first-start.json");
     let inside = internal_url(ready);
@@ -149,11 +150,21 @@ fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
     if ready.roles.contains(&Role::Live) {
         text += &format!("  live page   {}\n", live_url(ready, &first.view_key));
     }
-    text += &format!(
+    text += &format!("{}{inside}\n", first_start_text(first, &keys));
+    if ready.roles.contains(&Role::Api) {
+        let seen = if ready.roles.contains(&Role::Live) { " and see it on the live page" } else { "" };
+        text += &format!("\nSend an event{seen}:\n  curl '{url}/t/hello?from=curl'\n");
+    }
+    text
+}
+
+/// What a first start made, and where it is kept.
+pub fn first_start_text(first: &FirstStart, keys: &Path) -> String {
+    format!(
         "  app         {app}\n  \
          secret key  {secret}   (for servers and people)\n  \
          write key   {write}   (only sends events: safe in apps and pages)\n\n  \
-         {token}Shown once; also in {keys}, readable by you alone. `auth.first_start = false` makes none of this.{inside}\n",
+         {token}Shown once; also in {keys}, readable by you alone. `auth.first_start = false` makes none of this.",
         app = first.app,
         secret = first.secret_key,
         write = first.write_key,
@@ -163,12 +174,7 @@ fn ready_text(ready: &Ready, data_dir: &std::path::Path) -> String {
         } else {
             ""
         },
-    );
-    if ready.roles.contains(&Role::Api) {
-        let seen = if ready.roles.contains(&Role::Live) { " and see it on the live page" } else { "" };
-        text += &format!("\nSend an event{seen}:\n  curl '{url}/t/hello?from=curl'\n");
-    }
-    text
+    )
 }
 
 fn warn_of_open_doors(config: &Config) {

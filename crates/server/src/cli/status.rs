@@ -4,6 +4,7 @@ use super::{
     connection::ConnectionArgs,
     failure::{Failure, Result},
     output::say,
+    table::aligned,
 };
 use angarium_client::{Health, Process, Retry, StreamSummary};
 use serde::Serialize;
@@ -38,14 +39,15 @@ struct Status {
 /// Fails when the server is not ready, or cannot show what the key may see. What can be shown is shown all the same.
 pub async fn run(args: StatusArgs) -> Result {
     // How it is now, not how it is when it is well again.
-    let client = args.connection.client()?.with_retry(Retry::NEVER);
+    let target = args.connection.target()?;
+    let client = target.client()?.with_retry(Retry::NEVER);
     let health = client.health().await?;
-    let has_key = args.connection.key().is_some();
+    let has_key = target.key.is_some();
     let mut errors = Vec::new();
     let mut streams = None;
     if has_key && health.ready && health.serves("api") {
         let listed = async {
-            let connection = args.connection.connect_by(client.clone()).await?;
+            let connection = target.connect_by(client.clone()).await?;
             Ok(connection.client.list_streams(&connection.app).await?)
         };
         streams = noted(listed.await, "streams", &mut errors);
@@ -88,8 +90,8 @@ impl Status {
         }
         if let Some(streams) = &self.streams {
             rows.push(Default::default());
-            rows.push(["STREAM".into(), "RECORDS".into(), "BYTES".into(), "LAG OF GROUPS".into()]);
-            rows.extend(streams.iter().map(row));
+            rows.push(STREAM_TITLES.map(str::to_owned));
+            rows.extend(streams.iter().map(stream_row));
         }
         let word = if self.health.ready { "ready" } else { "not ready" };
         let mut table = format!("{} is {word}\n\n{}", self.url, aligned(&rows));
@@ -133,8 +135,11 @@ impl Status {
     }
 }
 
+/// The titles of the columns of [`stream_row`].
+pub const STREAM_TITLES: [&str; 4] = ["STREAM", "RECORDS", "BYTES", "LAG OF GROUPS"];
+
 /// `cli 3, alerts 0`: how many records each group has not committed.
-fn row(summary: &StreamSummary) -> [String; 4] {
+pub fn stream_row(summary: &StreamSummary) -> [String; 4] {
     let lags: Vec<String> =
         summary.groups.iter().map(|group| format!("{} {}", group.group, group.lag)).collect();
     [summary.stream.clone(), summary.records.to_string(), size(summary.bytes), lags.join(", ")]
@@ -142,17 +147,6 @@ fn row(summary: &StreamSummary) -> [String; 4] {
 
 fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
-}
-
-/// Columns two spaces apart, no space at the end of a line.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     failure::Result,
     output::{Output, Pipe, interrupted, note},
     record_line::{self, LineFormat},
+    table::printable,
 };
 use angarium_client::{
     Error, LiveFeed, LiveFrame, LiveQuery, Record,
@@ -109,7 +110,8 @@ async fn reopen(connection: &Connection, query: &LiveQuery) -> Result<LiveFeed> 
     }
 }
 
-fn is_passing(error: &Error) -> bool {
+/// Whether waiting may mend it.
+pub fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Unreachable { .. })
         || error.status().is_some_and(|status| status == 429 || status >= 500)
 }
@@ -167,13 +169,6 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What strangers sent must not move a person's cursor or clear the screen.
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|char| if char.is_control() { char.escape_unicode().collect() } else { vec![char] })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +222,7 @@ mod tests {
             event_type: None,
             format: TailFormat::Pretty,
             json: false,
-            connection: ConnectionArgs { url, key: None, ca: None, app: None },
+            connection: ConnectionArgs { url: Some(url), ..ConnectionArgs::default() },
         };
         let screen = Screen::default();
         tail(&args, &connection, &Output::to(screen.clone())).await.unwrap();

@@ -2,7 +2,7 @@
 
 mod driver;
 
-use angarium_suite::{World, eventually};
+use angarium_suite::{Setup, World, eventually};
 use driver::Browser;
 use serde_json::json;
 
@@ -56,6 +56,49 @@ async fn events_are_on_the_live_page_as_they_come() {
 async fn rows_become(browser: &Browser, which: &str, wanted: u64) {
     let (what, rows) = (format!("there are {wanted} rows {which}"), format!("#rows > [data-type]{which}"));
     eventually(&what, async || (browser.count(&rows).await == wanted).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_documentation_of_the_api_shows_every_operation() {
+    let world = World::start().await;
+    let Some(browser) = Browser::start().await else { return };
+    browser.open(&format!("{}/docs", world.url())).await;
+    let document = world.open("/openapi.json").await.json();
+    let operations = document["paths"].as_object().expect("paths").values();
+    let operations =
+        operations.map(|methods| methods.as_object().expect("methods").len() as u64).sum::<u64>();
+    eventually("all operations are shown", async || {
+        (browser.count("details").await == operations).then_some(())
+    })
+    .await;
+    browser.click("#create_app > summary").await;
+    let shown = browser.text("#create_app").await;
+    for part in ["POST/v1/apps", "com.acme.shop", "bundle_id_taken", "Idempotency-Key"] {
+        assert!(shown.replace([' ', '\n'], "").contains(part), "{part} is not in {shown}");
+    }
+    browser.type_into("#filter", "rotate").await;
+    eventually("the filter leaves one", async || {
+        (browser.count("details:not([hidden])").await == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_door_is_said_where_an_operator_looks() {
+    let config = "[compat]\nanonymous = [\"t\"]".to_owned();
+    let world = World::start_as(Setup { config, is_public: true, ..Setup::default() }).await;
+    let ready = world.open("/health/ready").await.json();
+    let detail = ready["parts"]["http"]["detail"].as_str().expect("readiness says it");
+    assert!(detail.contains("without an identity"), "{detail}");
+    assert!(world.stderr().contains("anonymous tracking calls (/t) are open"), "the log says it");
+    let closed = World::start_as(Setup { is_public: true, ..Setup::default() }).await;
+    assert_eq!(closed.open("/t/hello").await.status, 401, "nobody is let in who was not asked to");
+    assert_eq!(closed.open("/health/ready").await.json()["parts"]["http"]["detail"], json!(null));
+    let Some(browser) = on_live_page(&world).await else { return };
+    browser.shows("#open", detail).await;
+    browser.open(closed.live_url()).await;
+    browser.shows("#state", "live").await;
+    assert_eq!(browser.count("#open:not([hidden])").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 pub mod feed;
 
-use angarium_suite::{World, caller::read, eventually};
+use angarium_suite::{World, caller::read, eventually, stream_of};
 use feed::{Feed, WAYS, Way};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::header::ACCEPT;
@@ -110,7 +110,8 @@ async fn a_reader_from_the_beginning_gets_everything_and_then_what_comes() {
     let (world, stop) = (&world, &AtomicBool::new(false));
     send(world, 0..3_000).await;
     let streams = world.get("/streams").await.json();
-    let beginning = streams["items"][0]["first"].as_str().expect("a cursor");
+    let events = stream_of(&streams, "events");
+    let beginning = events["first"].as_str().expect("a cursor");
     let writing = async {
         let mut n = 3_000;
         while !stop.load(Relaxed) {
@@ -194,7 +195,7 @@ async fn a_reader_whose_cursor_has_been_overtaken_by_retention_is_told() {
     }
     let first = eventually("old records are removed", async || {
         let list = world.get("/streams").await.json();
-        let stream = &list["items"][0];
+        let stream = stream_of(&list, "events");
         (stream["bytes"].as_u64()? <= 40_000).then(|| 200 - stream["records"].as_u64().expect("a count"))
     })
     .await;

@@ -7,7 +7,12 @@ use crate::{
 };
 use angarium_base::{Result, error::Fault};
 use angarium_journal::{Appended, Batch, Stream};
-use angarium_kit::{Kit, idempotency::Once, metrics::Reason};
+use angarium_kit::{
+    Kit,
+    idempotency::{Answered, Once},
+    metrics::Reason,
+};
+use http::StatusCode;
 
 /// Bodies above this are read on a thread that may block, so that they delay nobody else's request.
 const BIG_BODY_BYTES: usize = 1 << 20;
@@ -92,6 +97,31 @@ impl<'a> Intake<'a> {
     pub fn drop_all(self, kit: &Kit) -> Outcome {
         count(kit, &self.rejected);
         Outcome { rejected: self.rejected, ..Outcome::default() }
+    }
+
+    /// Whether what is kept is to be kept with its answer: streams are elsewhere than the store then, ids are remembered by
+    /// each process for itself, and only the store can say, whichever process is asked, that this was done.
+    pub fn settles(&self, kit: &Kit) -> Option<Once> {
+        let all_given = !self.given.is_empty() && self.given.iter().all(|given| *given);
+        let is_connected = kit.journal.shipping().is_some_and(|shipping| shipping.connected);
+        self.once.clone().filter(|_| all_given && is_connected)
+    }
+
+    /// Makes the good items durable together with the answer, and counts all.
+    pub async fn keep_settled(self, kit: &Kit, stream: &Stream, once: Once) -> Result<Outcome> {
+        count(kit, &self.rejected);
+        let (batch, accepted) = (self.recorder.batch, self.given.len());
+        let outcome = Outcome { accepted, duplicates: 0, rejected: self.rejected };
+        let (journal, stream, body) = (kit.journal.clone(), stream.clone(), outcome.text(""));
+        kit.db
+            .write(move |tx| {
+                journal.append_batch_in(tx, &stream, &batch);
+                let (status, body) = (StatusCode::ACCEPTED, body.as_bytes());
+                once.settle(tx, &Answered { status, location: None, body, sealed: None })
+            })
+            .await?;
+        kit.metrics.events_accepted.inc_by(accepted as u64);
+        Ok(outcome)
     }
 
     /// Makes the good items durable, and counts all.

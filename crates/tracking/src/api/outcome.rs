@@ -27,7 +27,12 @@ impl Outcome {
     /// The answer when something was kept, or nothing was to be. `first` are members that come first, each with a
     /// comma behind it.
     pub fn answer(&self, status: StatusCode, first: &str) -> Response {
-        (status, [(header::CONTENT_TYPE, JSON)], format!("{{{first}{}}}", self.members())).into_response()
+        (status, [(header::CONTENT_TYPE, JSON)], self.text(first)).into_response()
+    }
+
+    /// The body of that answer.
+    pub fn text(&self, first: &str) -> String {
+        format!("{{{first}{}}}", self.members())
     }
 
     /// The problem document of a request of which nothing was kept; it is to be `error`'s in all but the members that

@@ -40,9 +40,8 @@ impl Presented {
     /// # Errors
     /// `unauthenticated` when the header cannot be read.
     pub fn in_headers(headers: &HeaderMap) -> Result<Presented> {
-        let mut found = Presented::default();
-        found.key = presented(headers, true)?.map(|credential| ("the Authorization header", credential));
-        Ok(found)
+        let key = presented(headers, true)?.map(|credential| ("the Authorization header", credential));
+        Ok(Presented { key })
     }
 
     /// Takes in what stands in one more place; an empty key is none.

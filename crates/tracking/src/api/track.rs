@@ -77,7 +77,11 @@ pub async fn track(
         let id = parts.extensions.get::<RequestName>();
         return Ok(refuse_all(intake.drop_all(kit), single, atomic, id));
     }
-    Ok(intake.keep(kit, &stream).await?.answer(StatusCode::ACCEPTED, ""))
+    let outcome = match intake.settles(kit) {
+        Some(once) => intake.keep_settled(kit, &stream, once).await?,
+        None => intake.keep(kit, &stream).await?,
+    };
+    Ok(outcome.answer(StatusCode::ACCEPTED, ""))
 }
 
 /// A body that is being read.
