@@ -2,17 +2,18 @@
 
 use crate::binary::{self, Build};
 use crate::workspace::{Workspace, run as run_program};
-use crate::{dependencies, tidy};
+use crate::{clients, dependencies, tidy};
 use std::time::Instant;
 
 type Step = fn(&Workspace) -> Result<(), String>;
 
-const STEPS: [(&str, Step); 5] = [
+const STEPS: [(&str, Step); 6] = [
     ("format", format),
     ("tidy", tidy::run),
     ("dependencies", dependencies::run),
     ("lints", lints),
     ("generated files", generated_files_are_fresh),
+    ("clients", clients::are_fresh),
 ];
 
 pub fn run(workspace: &Workspace) -> Result<(), String> {
@@ -52,5 +53,6 @@ fn generated_files_are_fresh(workspace: &Workspace) -> Result<(), String> {
 
 pub fn write_generated_files(workspace: &Workspace) -> Result<(), String> {
     let binary = binary::build(workspace, Build::Dev)?;
-    run_program(&mut workspace.command(binary, &["generate", "--dir", "."]))
+    run_program(&mut workspace.command(binary, &["generate", "--dir", "."]))?;
+    clients::write(workspace)
 }

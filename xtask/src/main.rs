@@ -6,8 +6,11 @@
 //! | [`binary`] | building `angarium`, and where the build put it |
 //! | [`test`] | all tests, and an account of what was skipped |
 //! | [`check`] | everything that must hold before a change goes in |
+//! | [`clients`] | the clients in other languages, generated |
+//! | [`fuzz`] | a schema-driven fuzzer over the API |
 //! | [`stack`] | real servers to run and test against: PostgreSQL, Redis, Kafka, S3 |
 //! | [`dependencies`] | licences, duplicates, sources, advisories |
+//! | [`tools`] | programs of other languages, in pinned versions |
 //! | [`tidy`] | the architecture's rules, read off the files |
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -15,10 +18,13 @@
 
 mod binary;
 mod check;
+mod clients;
 mod dependencies;
+mod fuzz;
 mod stack;
 mod test;
 mod tidy;
+mod tools;
 mod workspace;
 
 use binary::Build;
@@ -34,7 +40,9 @@ usage: cargo xtask COMMAND
                             the same, and all that needs PostgreSQL, Redis, Kafka or S3, which it starts and stops
   check                     format, tidy, dependencies, lints, generated files
   bench [ARGS…]             build angarium and run `angarium bench ARGS…`
-  codegen                   write the generated files (api/openapi.json, docs/config.md, docs/errors.md)
+  codegen                   write the generated files (api/openapi.json, docs/config.md, docs/errors.md, clients/)
+  fuzz [--seconds N] [--seed N]
+                            build angarium and try its API by a fuzzer that knows the schema; 60 s if not given
   tidy                      the architecture's rules alone; takes no build
   stack up [--only NAMES]   start PostgreSQL, Redis, Kafka and an S3 server here; NAMES as in postgres,redis
   stack env                 print the shell variables by which `serve` uses them
@@ -84,6 +92,10 @@ fn run(command: &str, arguments: Vec<String>) -> Result<(), Stop> {
         "stack" => {
             let request = stack::Request::parse(arguments).map_err(Stop::Usage)?;
             Ok(stack::run(&Workspace::find()?, request)?)
+        }
+        "fuzz" => {
+            let request = fuzz::Request::parse(arguments).map_err(Stop::Usage)?;
+            Ok(fuzz::run(&Workspace::find()?, &request)?)
         }
         "check" => without_arguments(&arguments, check::run),
         "codegen" => without_arguments(&arguments, check::write_generated_files),

@@ -46,6 +46,24 @@ pub fn run(command: &mut Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", shown(command))) }
 }
 
+/// Runs a program to its end and returns what it printed; what it said is the error.
+pub fn output(command: &mut Command) -> Result<String, String> {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{} did not start: {error}", shown(command)))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = last_lines(&String::from_utf8_lossy(&said), 20);
+    Err(format!("{} failed ({}):\n{said}", shown(command), output.status))
+}
+
+/// The end of a text, indented.
+pub fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| format!("  {line}\n")).collect()
+}
+
 /// Whether a program is there and ends well; its output is thrown away.
 pub fn answers(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
@@ -78,4 +96,15 @@ pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_text_is_its_last_lines() {
+        assert_eq!(last_lines("a\nb\nc\n", 2), "  b\n  c\n");
+        assert_eq!(last_lines("", 2), "");
+    }
 }

@@ -12,7 +12,7 @@ use angarium_kit::{
     grants,
     http::{
         Answer, Doc, Params, Routes,
-        doc::{AFTER, Param, text},
+        doc::{AFTER, Param, cursor, text},
     },
     records,
 };
@@ -54,7 +54,7 @@ const TYPE: Param = Param::optional("type", "only records of this kind", text);
 const LAST_EVENT_ID: Param = Param::optional(
     "Last-Event-ID",
     "as `after`: what a browser's EventSource sends when it comes again",
-    text,
+    cursor,
 );
 
 pub fn routes() -> Routes {

@@ -92,7 +92,8 @@ fn own_routes() -> Routes {
         .get(
             "/openapi.json",
             show_openapi,
-            doc("show_openapi", "This document", "").answers::<serde_json::Value>(200, "OpenAPI 3.1"),
+            doc("show_openapi", "This document", "")
+                .answers::<serde_json::Map<String, serde_json::Value>>(200, "OpenAPI 3.1"),
         )
         .get(
             "/docs",

@@ -24,7 +24,10 @@ use axum::{
 };
 use http::{StatusCode, header};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::json;
 use std::time::Duration;
 
@@ -41,7 +44,7 @@ const POLL_MAX: u64 = 10_000;
 const WAIT: Param = Param::optional(
     "wait",
     "how long an empty page is held back until there is a record: a duration such as 20s, 60s at most",
-    doc::duration,
+    doc::wait,
 );
 
 pub fn routes() -> Routes {
@@ -50,9 +53,9 @@ pub fn routes() -> Routes {
         .get(
             "/v1/apps/{app}/streams",
             list_streams,
-            doc("list_streams", "List streams", "What each holds, and how far its consumer groups are.")
+            doc("list_streams", "List streams", "By name. What each holds, and how far its consumer groups are.")
                 .query(&[LIMIT, AFTER])
-                .answers::<StreamList>(200, "all streams"),
+                .answers::<StreamList>(200, "a page of streams"),
         )
         .get(
             "/v1/apps/{app}/streams/{stream}/records",
@@ -110,7 +113,9 @@ struct Record {
     /// The place after it.
     cursor: String,
     /// When it became durable.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    /// What was appended: of the stream `events`, an event as it was kept.
     data: serde_json::Value,
 }
 
@@ -125,6 +130,7 @@ struct RecordPage {
 
 /// What a poll hands out.
 #[derive(JsonSchema)]
+#[schemars(rename = "HandedRecords")]
 #[expect(dead_code, reason = "a schema only: records are written as they are read")]
 struct Handed {
     items: Vec<Record>,
@@ -147,13 +153,18 @@ struct GroupPath {
     group: String,
 }
 
+/// A page of streams.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StreamPage")]
 struct StreamList {
     items: Vec<StreamView>,
+    /// Where to go on, or null at the end.
     next: Option<String>,
 }
 
+/// A stream, and how far its consumer groups are.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Stream")]
 struct StreamView {
     stream: String,
     records: u64,
@@ -163,6 +174,7 @@ struct StreamView {
     first: String,
     last: String,
     /// When the newest record became durable.
+    #[schemars(extend("format" = "date-time"))]
     last_at: Option<String>,
     retention_age_ms: Option<i64>,
     retention_bytes: Option<u64>,
@@ -202,13 +214,23 @@ async fn list_streams(
     params: Params,
 ) -> Answer<Json<StreamList>> {
     params.only(&["limit", "after"])?;
-    params.limit()?;
+    let (limit, after) = (params.limit()? as usize, params.after()?);
     for name in &kit.streams {
         kit.journal.stream(allowed.app_id(), name).await?;
     }
     let mut extents = kit.journal.extents(allowed.app_id()).await?;
     extents.retain(|extent| records::is_readable(&allowed, &extent.name));
-    Ok(Json(StreamList { items: extents.into_iter().map(StreamView::from).collect(), next: None }))
+    if let Some(cursor) = after {
+        // A stream is there for as long as its app: the one that ended the page before still is.
+        let last = extents.iter().position(|extent| cursor.next(&extent.name).is_some());
+        let last = last
+            .ok_or_else(|| INVALID_CURSOR.err("this is not a cursor of this list; use `next` of a page"))?;
+        extents.drain(..=last);
+    }
+    let has_more = extents.len() > limit;
+    extents.truncate(limit);
+    let next = extents.last().filter(|_| has_more).map(|last| Cursor::new(&last.name, 0).encode());
+    Ok(Json(StreamList { items: extents.into_iter().map(StreamView::from).collect(), next }))
 }
 
 async fn read_records(
@@ -278,8 +300,9 @@ fn bounded_wait(kit: &Kit, wait: Duration) -> Result<Duration> {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "GroupPoll")]
 struct Poll {
-    #[serde(default = "default_max")]
+    #[serde(default = "default_max", deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 10_000))]
     max: u64,
     #[serde(default)]
@@ -294,12 +317,27 @@ fn default_max() -> u64 {
     100
 }
 
+/// A whole number, which JSON may write as `5.0` too.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let as_float = || number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=1e15).contains(n));
+    number
+        .as_u64()
+        .or_else(|| as_float().map(|n| n as u64))
+        .ok_or_else(|| D::Error::custom(format!("{number} is no whole number from 0 on")))
+}
+
 /// A duration in words, or milliseconds.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "PollWait")]
 #[serde(untagged, expecting = "`wait` is a duration such as 20s, or milliseconds")]
 enum Wait {
-    Milliseconds(#[schemars(range(max = 60_000))] u64),
-    Text(#[schemars(regex(pattern = "^([0-9]{1,5}(ms)?|[0-5]?[0-9]s|[01]m)$"))] String),
+    Milliseconds(
+        #[schemars(range(max = 60_000))]
+        #[serde(deserialize_with = "whole")]
+        u64,
+    ),
+    Text(#[schemars(regex(pattern = doc::WAIT_PATTERN))] String),
 }
 
 async fn poll_group(
@@ -345,14 +383,18 @@ async fn poll_group(
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "GroupCommit")]
 struct Commit {
+    #[schemars(regex(pattern = doc::CURSOR_PATTERN), length(max = 1000))]
     cursor: String,
     #[serde(default)]
     #[schemars(regex(pattern = "^[A-Za-z0-9_.-]{0,100}$"))]
     consumer: String,
 }
 
+/// A consumer group.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Group")]
 struct GroupView {
     group: String,
     stream: String,

@@ -16,6 +16,7 @@ pub struct AppView {
     pub truncate_addresses: bool,
     /// Origins of the pages that may call from a browser.
     pub cors_origins: Vec<String>,
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
 }
 
@@ -34,6 +35,7 @@ impl From<&App> for AppView {
 
 /// A page of a list. `next` is a cursor for `after`, or null at the end.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub struct List<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
@@ -63,7 +65,12 @@ pub struct AppPatch {
     /// Such as `https://shop.example`, or `*` for all; without a path.
     #[schemars(
         length(max = 50),
-        inner(length(max = 255), regex(pattern = "^(\\*|https?://[a-z0-9.-]+(:[0-9]{1,5})?)$"))
+        inner(
+            length(max = 255),
+            regex(
+                pattern = "^(\\*|https?://[a-z0-9.-]+(:([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?)$"
+            )
+        )
     )]
     pub cors_origins: Option<Vec<String>>,
 }
@@ -79,7 +86,9 @@ pub struct GrantView {
     pub subject: Option<String>,
     pub issuer: Option<String>,
     pub tenant: Option<String>,
+    #[schemars(with = "GrantRole")]
     pub role: String,
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
     /// Who gave it.
     pub created_by: String,
@@ -138,23 +147,57 @@ impl From<GrantRole> for Role {
 }
 
 /// Who is to have which role: `email`, or `subject`.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewGrant {
-    /// Whoever has this address by an issuer's word; it may be given before they ever came.
-    #[schemars(length(min = 3, max = 254))]
     pub email: Option<String>,
-    /// The `sub` of their tokens.
-    #[schemars(length(min = 1, max = 255))]
     pub subject: Option<String>,
-    /// The issuer of their tokens; the only one, if not given.
-    #[schemars(length(min = 1, max = 255))]
     pub issuer: Option<String>,
-    /// The tenant within the issuer, if it has some.
-    #[schemars(length(min = 1, max = 255))]
     pub tenant: Option<String>,
     pub role: GrantRole,
 }
+
+/// Who is to have which role, by the one or by the other. A schema only: what is read is [`NewGrant`], so that a
+/// fault can be named.
+#[derive(JsonSchema)]
+#[schemars(untagged, rename = "NewGrant")]
+pub enum NewGrantOf {
+    Email(EmailGrant),
+    Subject(SubjectGrant),
+}
+
+/// A role for an address.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewEmailGrant")]
+#[expect(dead_code, reason = "a schema only")]
+pub struct EmailGrant {
+    /// Whoever has this address by an issuer's word; it may be given before they ever came.
+    #[schemars(length(min = 3, max = 254), regex(pattern = EMAIL_PATTERN))]
+    email: String,
+    role: GrantRole,
+}
+
+/// A role for a subject.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewSubjectGrant")]
+#[expect(dead_code, reason = "a schema only")]
+pub struct SubjectGrant {
+    /// The `sub` of their tokens.
+    #[schemars(length(min = 1, max = 255), regex(pattern = NO_CONTROL_PATTERN))]
+    subject: String,
+    /// The issuer of their tokens; the only one, if not given.
+    #[schemars(length(min = 1, max = 255), regex(pattern = NO_CONTROL_PATTERN))]
+    issuer: Option<String>,
+    /// The tenant within the issuer, if it has some.
+    #[schemars(length(min = 1, max = 255), regex(pattern = NO_CONTROL_PATTERN))]
+    tenant: Option<String>,
+    role: GrantRole,
+}
+
+const EMAIL_PATTERN: &str = r"^[^@\u0000-\u0020\u007F-\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]+@[^@\u0000-\u0020\u007F-\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]+$";
+const NO_CONTROL_PATTERN: &str = r"^[^\u0000-\u001F\u007F-\u009F]+$";
 
 /// Another role for a grant.
 #[derive(Deserialize, JsonSchema)]
@@ -170,18 +213,22 @@ pub struct GrantPatch {
 pub struct KeyView {
     pub id: String,
     pub name: String,
+    #[schemars(with = "KeyRole")]
     pub role: String,
     /// How its secret begins.
     pub hint: String,
+    #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
+    #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
     /// Within a minute; null if never.
+    #[schemars(extend("format" = "date-time"))]
     pub last_used_at: Option<String>,
 }
 
 /// A new API key. `key` is shown here and never again.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
-#[schemars(rename = "NewKeyMade")]
+#[schemars(rename = "MadeKey")]
 pub struct KeyMade {
     #[serde(flatten)]
     pub view: KeyView,
@@ -268,7 +315,11 @@ struct Instant(#[schemars(extend("format" = "date-time"))] String);
 /// A duration: `90s`, `30m`, `24h`, `7d`.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a schema only")]
-struct Span(#[schemars(regex(pattern = "^[0-9]{1,6}(ms|s|m|h|d)$"))] String);
+#[schemars(rename = "Overlap")]
+struct Span(#[schemars(regex(pattern = SPAN))] String);
+
+/// Up to 30 days.
+const SPAN: &str = "^0*([0-9]{1,6}(ms|s)?|([0-9]{1,4}|[1-3][0-9]{4}|4[0-2][0-9]{3}|43[01][0-9]{2}|43200)m|([0-9]{1,2}|[1-6][0-9]{2}|7[01][0-9]|720)h|([0-2]?[0-9]|30)d)$";
 
 /// Who the caller is, and in which apps it has which roles.
 #[derive(Serialize, JsonSchema)]
@@ -291,6 +342,7 @@ pub struct MyApp {
     pub id: String,
     pub bundle_id: String,
     pub name: String,
+    #[schemars(with = "Vec<KeyRole>")]
     pub roles: Vec<String>,
 }
 
@@ -298,6 +350,7 @@ pub struct MyApp {
 #[derive(JsonSchema)]
 pub struct AuditEntry {
     pub id: String,
+    #[schemars(extend("format" = "date-time"))]
     pub at: String,
     /// `kind` is `key`, `user` or `console`; and what identifies it.
     pub actor: serde_json::Map<String, serde_json::Value>,

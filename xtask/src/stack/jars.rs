@@ -3,9 +3,9 @@
 //! They are kept in `$XDG_CACHE_HOME/angarium/stack/`, in a folder named after the pom's text: fetched once,
 //! and later starts need neither Maven nor a network.
 
-use super::place::output;
 use super::programs;
-use crate::workspace::Workspace;
+use crate::tools::{cache_folder, fnv};
+use crate::workspace::{Workspace, output};
 use std::path::PathBuf;
 
 const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
@@ -51,24 +51,6 @@ impl Jars {
     }
 
     fn folder(&self) -> Result<PathBuf, String> {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        let cache = cache.or_else(home).ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
-        Ok(cache.join("angarium/stack").join(format!("{}-{:016x}", self.name, fnv(self.text))))
-    }
-}
-
-/// FNV-1a: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>
-fn fnv(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn another_text_is_another_folder() {
-        assert_eq!(super::fnv("a"), 0xaf63_dc4c_8601_ec8c);
-        assert_ne!(super::fnv("kafka 1"), super::fnv("kafka 2"));
+        Ok(cache_folder()?.join("stack").join(format!("{}-{:016x}", self.name, fnv(self.text))))
     }
 }

@@ -1,8 +1,9 @@
 //! Apache Kafka 4, a single node that is broker and controller (KRaft), from its Maven artifacts.
 
 use super::jars::Jars;
-use super::place::{INNER_PORTS, Place, connect, free_ports, output, quoted};
+use super::place::{INNER_PORTS, Place, connect, free_ports, quoted};
 use super::{Server, programs};
+use crate::workspace::output;
 use std::io::{Read, Write};
 use std::process::Command;
 

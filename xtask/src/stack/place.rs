@@ -10,7 +10,7 @@
 //! ```
 
 use super::process::Process;
-use crate::workspace::shown;
+use crate::workspace::{last_lines, output, shown};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{TcpListener, TcpStream};
 use std::ops::Range;
@@ -120,23 +120,6 @@ pub fn in_own_group(command: &mut Command) -> &mut Command {
     command
 }
 
-/// Runs a program to its end and returns what it printed; what it said is the error.
-pub fn output(command: &mut Command) -> Result<String, String> {
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{} did not start: {error}", shown(command)))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    let said = last_lines(&String::from_utf8_lossy(&said), 20);
-    Err(format!("{} failed ({}):\n{said}", shown(command), output.status))
-}
-
-fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|line| format!("  {line}\n")).collect()
-}
-
 /// A word for the shell.
 pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
@@ -194,11 +177,5 @@ mod tests {
         for folder in ["/", "/tmp", "angarium-stack.x7", "/tmp/angarium-stack.x7/..", ""] {
             assert!(Place::at(Path::new(folder)).is_err(), "{folder:?}");
         }
-    }
-
-    #[test]
-    fn the_end_of_a_text_is_its_last_lines() {
-        assert_eq!(last_lines("a\nb\nc\n", 2), "  b\n  c\n");
-        assert_eq!(last_lines("", 2), "");
     }
 }

@@ -3,8 +3,9 @@
 //! The role `angarium` is a superuser, so that tests can make databases. PostgreSQL refuses to run as root; then
 //! it runs as the user `postgres` or, where there is none, `nobody`.
 
-use super::place::{Place, output, quoted};
+use super::place::{Place, quoted};
 use super::{Server, programs};
+use crate::workspace::output;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

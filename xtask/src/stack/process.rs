@@ -1,7 +1,8 @@
 //! Whether a process is still the one that was started, and stopping it; by `/proc`, see proc(5).
 
-use super::place::{Place, output};
+use super::place::Place;
 use super::{SERVERS, Server};
+use crate::workspace::output;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};

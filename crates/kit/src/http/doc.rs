@@ -188,23 +188,38 @@ pub const LOCATION: Param = Param::required(
 
 /// The schema of a cursor.
 pub fn cursor() -> Value {
-    json!({ "type": "string", "pattern": "^c[A-Za-z0-9_-]*$", "maxLength": 1000 })
+    json!({ "type": "string", "pattern": CURSOR_PATTERN, "maxLength": 1000 })
 }
+
+/// Callers need not look inside; what is certainly none can be told by it.
+pub const CURSOR_PATTERN: &str = "^c[a-z0-9_]+(-[a-z0-9_]+)+$";
 
 /// The schema of an instant.
 pub fn instant() -> Value {
     json!({ "type": "string", "format": "date-time" })
 }
 
-/// The schema of a duration.
-pub fn duration() -> Value {
-    json!({ "type": "string", "pattern": "^[0-9]{1,6}(ms|s|m|h|d)?$" })
+/// The schema of how long to wait: up to a minute.
+pub fn wait() -> Value {
+    json!({ "type": "string", "pattern": WAIT_PATTERN })
 }
+
+/// A duration of up to a minute.
+pub const WAIT_PATTERN: &str = "^0*(([0-5]?[0-9]{1,4}|60000)(ms)?|([0-5]?[0-9]|60)s|[01]m|0[hd])$";
 
 /// The schema of a flag.
 pub fn flag() -> Value {
-    json!({ "type": "string", "enum": ["true", "false"] })
+    json!({ "type": "boolean" })
 }
+
+/// The schema of an event's type.
+pub fn event_type() -> Value {
+    json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": EVENT_TYPE_PATTERN })
+}
+
+/// No white space (Unicode's `White_Space`) and no control characters.
+pub const EVENT_TYPE_PATTERN: &str =
+    r"^[^\u0000-\u0020\u007F-\u00A0\u1680\u2000-\u200A\u2028\u2029\u202F\u205F\u3000]+$";
 
 /// The schema of text.
 pub fn text() -> Value {

@@ -1,7 +1,7 @@
 //! The document of all routes, OpenAPI 3.1 (<https://spec.openapis.org/oas/v3.1.1>).
 
 use super::{
-    doc::{AnswerDoc, Body, Doc, Param},
+    doc::{AnswerDoc, Body, Doc, Param, event_type},
     routes::Operation,
 };
 use crate::access::{FORBIDDEN, Guard, UNAUTHENTICATED};
@@ -113,6 +113,11 @@ fn path_parameter(name: &str) -> Value {
         "app" => {
             ("the app's id or its bundle id", json!({ "type": "string", "minLength": 1, "maxLength": 255 }))
         }
+        "group" => (
+            "the group's name",
+            json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[A-Za-z0-9_-][A-Za-z0-9_.-]*$" }),
+        ),
+        "type" => ("the event's type", event_type()),
         _ => ("its name or id", json!({ "type": "string", "minLength": 1 })),
     };
     json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema })
@@ -285,6 +290,20 @@ fn problem_schema() -> Value {
                         "pointer": { "type": "string", "description": "RFC 6901: the faulty place in the body" },
                         "code": { "type": "string" },
                         "detail": { "type": "string" },
+                    },
+                },
+            },
+            "rejected": {
+                "type": "array",
+                "description": "of several events or calls, what is wrong with each",
+                "items": {
+                    "type": "object",
+                    "required": ["index", "code", "detail", "pointer"],
+                    "properties": {
+                        "index": { "type": "integer", "minimum": 0, "description": "its place in the body, from 0" },
+                        "code": { "type": "string" },
+                        "detail": { "type": "string" },
+                        "pointer": { "type": "string", "description": "RFC 6901: the faulty place in the event" },
                     },
                 },
             },

@@ -44,32 +44,40 @@ impl Params {
         }
     }
 
+    /// A text; an empty one is none.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty())
+    }
+
+    /// As it came: an empty text is no number, no instant and no cursor.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// `limit`: 1 to 1000, 100 if not given.
     pub fn limit(&self) -> Result<u64> {
-        let Some(text) = self.get("limit") else { return Ok(100) };
-        text.parse()
-            .ok()
+        let Some(text) = self.given("limit") else { return Ok(100) };
+        // `parse` takes a plus sign too.
+        let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits
+            .and_then(|text| text.parse().ok())
             .filter(|n| (1..=1000).contains(n))
             .ok_or_else(|| INVALID_PARAMETER.err("`limit` is a whole number from 1 to 1000"))
     }
 
     /// `after`: a cursor.
     pub fn after(&self) -> Result<Option<Cursor>> {
-        self.get("after").map(Cursor::decode).transpose()
+        self.given("after").map(Cursor::decode).transpose()
     }
 
     /// A duration such as `500ms`, `20s`, `5m`, `2h`, `1d`; a bare number is milliseconds.
     pub fn duration(&self, name: &str) -> Result<Option<Duration>> {
-        self.get(name).map(|text| parse_duration(name, text)).transpose()
+        self.given(name).map(|text| parse_duration(name, text)).transpose()
     }
 
     /// An instant, RFC 3339.
     pub fn instant(&self, name: &str) -> Result<Option<Millis>> {
-        let Some(text) = self.get(name) else { return Ok(None) };
+        let Some(text) = self.given(name) else { return Ok(None) };
         time::parse(text).map(Some).ok_or_else(|| {
             INVALID_PARAMETER.err(format!("`{name}` is an RFC 3339 instant such as 2026-01-31T12:00:00Z"))
         })
@@ -77,7 +85,7 @@ impl Params {
 
     /// `true` or `false`; a bare name is true.
     pub fn flag(&self, name: &str) -> Result<bool> {
-        match self.0.get(name).map(String::as_str) {
+        match self.given(name) {
             None | Some("false" | "0") => Ok(false),
             Some("" | "true" | "1") => Ok(true),
             Some(_) => Err(INVALID_PARAMETER.err(format!("`{name}` is true or false"))),
@@ -153,6 +161,10 @@ mod tests {
         assert!(message("limit=5&limit=6").contains("twice"));
         assert!(message("limit=%f").contains('%'));
         assert!(message("limit=%ff").contains("UTF-8"));
-        assert!(Params::parse("limit=0").unwrap().limit().is_err());
+        for refused in ["limit=0", "limit=", "limit=+5"] {
+            assert!(Params::parse(refused).unwrap().limit().is_err(), "{refused}");
+        }
+        assert!(Params::parse("from=").unwrap().instant("from").is_err());
+        assert!(Params::parse("after=").unwrap().after().is_err());
     }
 }

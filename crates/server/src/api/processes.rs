@@ -11,13 +11,17 @@ use axum::{Json, extract::State};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+/// The processes of the fleet.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProcessPage")]
 pub struct ProcessList {
     items: Vec<ProcessView>,
     next: Option<String>,
 }
 
+/// A process of the fleet.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Process")]
 struct ProcessView {
     id: String,
     host: String,
@@ -25,7 +29,9 @@ struct ProcessView {
     roles: Vec<String>,
     version: String,
     address: String,
+    #[schemars(extend("format" = "date-time"))]
     started_at: String,
+    #[schemars(extend("format" = "date-time"))]
     seen_at: String,
     /// `gone` when it was not seen for half a minute; it is forgotten after a day.
     state: &'static str,

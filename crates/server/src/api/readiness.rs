@@ -35,6 +35,7 @@ pub struct Readiness {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReadinessParts")]
 struct Parts {
     store: StorePart,
     /// What takes events in where streams are in Kafka.

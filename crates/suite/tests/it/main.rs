@@ -5,6 +5,7 @@ mod bad_input;
 mod broker;
 mod browser;
 mod cli_tenants;
+mod clients;
 mod clock;
 mod crash;
 mod disk;

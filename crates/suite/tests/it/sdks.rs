@@ -1,7 +1,7 @@
 //! The libraries themselves, unmodified but for host and key: what they send arrives once, though they are refused and
 //! answers are lost on the way.
 
-mod libraries;
+pub mod libraries;
 mod proxy;
 
 use angarium_suite::World;

@@ -62,7 +62,7 @@ pub fn routes() -> Routes {
             "/v1/apps/{app}",
             change_app,
             doc("change_app", "Change an app", "What the body names, and nothing else.")
-                .body::<AppPatch>(json!({ "name": "Shop" }))
+                .body_or_none::<AppPatch>(json!({ "name": "Shop" }))
                 .answers::<AppView>(200, "the app as it is now")
                 .refuses(&[INVALID_BODY, BUNDLE_ID_TAKEN]),
         )

@@ -2,7 +2,7 @@
 
 use super::{Asking, ChangeGrants, Place, ReadGrants, Whose};
 use crate::{
-    model::{GrantPatch, GrantView, List, NewGrant},
+    model::{GrantPatch, GrantView, List, NewGrant, NewGrantOf},
     operations,
     rules::{GRANT_EXISTS, INVALID_BODY, LAST_ADMIN, TOO_MANY},
     store,
@@ -42,7 +42,7 @@ pub fn routes() -> Routes {
                 "Give somebody a role",
                 "By address of e-mail, also before they ever came, or by the subject of their tokens.",
             )
-            .body::<NewGrant>(json!({ "email": "ana@acme.com", "role": "viewer" }))
+            .body::<NewGrantOf>(json!({ "email": "ana@acme.com", "role": "viewer" }))
             .answers::<GrantView>(201, "the grant")
             .with_header(LOCATION)
             .refuses(&[INVALID_BODY, GRANT_EXISTS, TOO_MANY]),

@@ -107,6 +107,9 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     }
 }
 
+/// Bytes of an id, generously.
+const ID_MAX: usize = 100;
+
 /// What a list by id is asked for: after which id, and how many.
 struct Place {
     after: String,
@@ -117,10 +120,11 @@ impl Place {
     /// A cursor of such a list is `cid-` and the id.
     fn of(params: &Params) -> Result<Place> {
         params.only(&[doc::LIMIT.name, doc::AFTER.name])?;
-        let after = match params.get(doc::AFTER.name) {
+        let after = match params.given(doc::AFTER.name) {
             None => "",
             Some(text) => text
                 .strip_prefix("cid-")
+                .filter(|id| (1..=ID_MAX).contains(&id.len()))
                 .filter(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
                 .ok_or_else(|| {
                     INVALID_CURSOR.err("this is not a cursor of this list; use `next` of a page")

@@ -115,7 +115,9 @@ impl Scan<'_> {
 struct KeptEvent {
     id: String,
     r#type: String,
+    #[schemars(extend("format" = "date-time"))]
     at: String,
+    #[schemars(extend("format" = "date-time"))]
     received_at: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     device_id: Option<String>,
@@ -149,6 +151,7 @@ pub struct Stats {
 #[derive(Serialize, JsonSchema)]
 struct StatsRow {
     /// The step's first instant.
+    #[schemars(extend("format" = "date-time"))]
     at: String,
     r#type: String,
     count: u64,
@@ -160,7 +163,7 @@ pub async fn show_event_stats(
     params: Params,
 ) -> Answer<Json<Stats>> {
     params.only(&["by", "step", "from", "to"])?;
-    if params.get("by").is_some_and(|by| by != "type") {
+    if params.given("by").is_some_and(|by| by != "type") {
         return Err(INVALID_PARAMETER.err("events are counted `by=type`").into());
     }
     let step_ms = params.duration("step")?.map_or(60_000, |step| step.as_millis() as i64);

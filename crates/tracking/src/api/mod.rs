@@ -46,6 +46,10 @@ const FROM: Param =
     Param::optional("from", "only what became durable at this instant or later", doc::instant);
 const TO: Param = Param::optional("to", "only what became durable before this instant", doc::instant);
 
+/// Minutes, hours, a day.
+const STEP_PATTERN: &str =
+    "^0*(([1-9][0-9]{0,2}|1[0-3][0-9]{2}|14[0-3][0-9]|1440)m|([1-9]|1[0-9]|2[0-4])h|1d)$";
+
 pub fn routes() -> Routes {
     let doc = |id, summary, description| Doc::new("events", id, summary, description);
     let track_by_query = doc(
@@ -102,7 +106,7 @@ pub fn routes() -> Routes {
             .query(&[
                 Param::optional("by", "what is counted apart", || json!({ "type": "string", "enum": ["type"] })),
                 Param::optional("step", "whole minutes, one day at most", || {
-                    json!({ "type": "string", "enum": ["1m", "5m", "15m", "1h", "1d"], "default": "1m" })
+                    json!({ "type": "string", "pattern": STEP_PATTERN, "default": "1m" })
                 }),
                 FROM,
                 TO,
@@ -116,9 +120,17 @@ pub fn routes() -> Routes {
 }
 
 /// What Segment's libraries call: servers' by name, browsers' and phones' by one letter; with a slash behind or without.
-const SEGMENT_PATHS: [&str; 32] = [
+const SEGMENT_BATCH_PATHS: [&str; 8] = [
     "/v1/batch",
     "/v1/batch/",
+    "/v1/import",
+    "/v1/import/",
+    "/v1/b",
+    "/v1/b/",
+    "/beacon/v1/batch",
+    "/beacon/v1/batch/",
+];
+const SEGMENT_CALL_PATHS: [&str; 24] = [
     "/v1/track",
     "/v1/track/",
     "/v1/identify",
@@ -131,8 +143,6 @@ const SEGMENT_PATHS: [&str; 32] = [
     "/v1/group/",
     "/v1/alias",
     "/v1/alias/",
-    "/v1/import",
-    "/v1/import/",
     "/v1/t",
     "/v1/t/",
     "/v1/i",
@@ -145,10 +155,6 @@ const SEGMENT_PATHS: [&str; 32] = [
     "/v1/g/",
     "/v1/a",
     "/v1/a/",
-    "/v1/b",
-    "/v1/b/",
-    "/beacon/v1/batch",
-    "/beacon/v1/batch/",
 ];
 const POSTHOG_PATHS: [&str; 6] = ["/batch", "/batch/", "/e", "/e/", "/capture", "/capture/"];
 
@@ -162,7 +168,7 @@ fn segment_routes() -> Routes {
     )
     .query(&[Param::optional("writeKey", "the write key of a beacon, which has no headers of its own", doc::text)])
     .bodies(
-        vec![("application/json", Some(doc::schema_of::<schema::AnyObject>))],
+        vec![("application/json", Some(doc::schema_of::<schema::SegmentBatch>))],
         Some(json!({ "batch": [{ "type": "track", "event": "level_up", "userId": "u1", "messageId": "m-1" }] })),
     )
     .answers::<schema::SegmentTracked>(200, "what became of the calls")
@@ -181,8 +187,14 @@ fn segment_routes() -> Routes {
     .answers_as(200, "the event is durable", "image/gif", None)
     .refuses(&[INVALID_QUERY, NOTHING_KEPT, EVENT_TOO_LARGE])
     .problems_as("image/gif");
-    Routes::new()
-        .post_each(&SEGMENT_PATHS, segment::track_segment_calls, calls)
+    let one_call = calls.alias().bodies(
+        vec![("application/json", Some(doc::schema_of::<schema::SegmentCall>))],
+        Some(json!({ "event": "level_up", "userId": "u1", "messageId": "m-1" })),
+    );
+    let batches = Routes::new().post_each(&SEGMENT_BATCH_PATHS, segment::track_segment_calls, calls);
+    SEGMENT_CALL_PATHS
+        .into_iter()
+        .fold(batches, |routes, path| routes.post(path, segment::track_segment_calls, one_call.clone()))
         .get("/pixel/v1/track", segment::track_segment_pixel, pixel.clone())
         .get("/pixel/v1/page", segment::track_segment_pixel, pixel.alias())
 }
@@ -201,8 +213,8 @@ fn posthog_routes() -> Routes {
     ])
     .bodies(
         vec![
-            ("application/json", Some(doc::schema_of::<schema::AnyObject>)),
-            ("application/x-www-form-urlencoded", None),
+            ("application/json", Some(doc::schema_of::<schema::PosthogBody>)),
+            ("application/x-www-form-urlencoded", Some(doc::schema_of::<schema::PosthogForm>)),
         ],
         Some(json!({ "api_key": "ang_wk_", "batch": [{ "event": "level_up", "distinct_id": "u1" }] })),
     )

@@ -2,6 +2,7 @@
 
 #![expect(dead_code, reason = "schemas only")]
 
+use angarium_kit::http::doc;
 use schemars::JsonSchema;
 
 /// One event.
@@ -9,7 +10,7 @@ use schemars::JsonSchema;
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// What happened: 1 to 255 characters, no white space, no control characters.
-    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^\s\p{C}]+$"))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = doc::EVENT_TYPE_PATTERN))]
     r#type: String,
     /// Anything: 32 levels and 1,000 members an object at most, no key twice.
     params: Option<serde_json::Map<String, serde_json::Value>>,
@@ -34,7 +35,7 @@ pub struct Event {
 #[schemars(untagged)]
 pub enum EventsBody {
     One(Event),
-    Several(#[schemars(length(min = 1, max = 100_000))] Vec<Event>),
+    Several(#[schemars(length(max = 100_000))] Vec<Event>),
 }
 
 /// What became of the events of a request.
@@ -60,9 +61,72 @@ struct RejectedEvent {
     pointer: String,
 }
 
-/// Whatever the library sends: unknown members are kept as parameters.
+/// A call of Segment's. Which members it must have goes by its kind; others than these are kept as parameters.
 #[derive(JsonSchema)]
-pub struct AnyObject(serde_json::Map<String, serde_json::Value>);
+#[schemars(rename_all = "camelCase")]
+pub struct SegmentCall {
+    /// Which call it is, where its path does not say so.
+    r#type: Option<String>,
+    /// The name of a track call.
+    event: Option<String>,
+    message_id: Option<String>,
+    user_id: Option<String>,
+    anonymous_id: Option<String>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Several calls of Segment's.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct SegmentBatch {
+    batch: Vec<SegmentCall>,
+    /// The write key, where no header has it; anything but a text is none.
+    #[schemars(with = "Option<serde_json::Value>")]
+    write_key: Option<String>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An event of PostHog's. Other members than these are kept as parameters.
+#[derive(JsonSchema)]
+pub struct PosthogEvent {
+    /// What happened.
+    event: String,
+    distinct_id: Option<String>,
+    properties: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Several events of PostHog's.
+#[derive(JsonSchema)]
+pub struct PosthogBatch {
+    batch: Vec<PosthogEvent>,
+    /// The write key, where no header has it; anything but a text is none.
+    #[schemars(with = "Option<serde_json::Value>")]
+    api_key: Option<String>,
+    #[serde(flatten)]
+    others: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What PostHog's libraries for browsers send.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub enum PosthogBody {
+    Batch(PosthogBatch),
+    One(PosthogEvent),
+    Several(Vec<PosthogEvent>),
+}
+
+/// The same as a form.
+#[derive(JsonSchema)]
+pub struct PosthogForm {
+    /// JSON, or base64 of it.
+    data: String,
+    /// The write key, where no header has it.
+    api_key: Option<String>,
+}
 
 /// What became of Segment's calls.
 #[derive(JsonSchema)]

@@ -147,6 +147,7 @@ fn instant(value: &Raw<'_>) -> Option<Millis> {
 fn flaw_of(flaw: Option<Box<angarium_base::json::Flaw>>) -> angarium_base::Result<()> {
     match flaw {
         None => Ok(()),
+        Some(flaw) if flaw.pointer.is_empty() => Err(INVALID_ENVELOPE.err(flaw.detail)),
         Some(flaw) => Err(INVALID_ENVELOPE.err(format!("{} at {}", flaw.detail, flaw.pointer))),
     }
 }

@@ -25,16 +25,38 @@ pub struct Libraries {
 impl Libraries {
     /// `None` where Python or the registry is missing, which has been said then.
     pub async fn for_python() -> Option<Libraries> {
+        Libraries::python("python").await
+    }
+
+    /// What the generated client for Python needs; `None` as above.
+    pub async fn for_python_client() -> Option<Libraries> {
+        Libraries::python("client_python").await
+    }
+
+    async fn python(name: &str) -> Option<Libraries> {
         if !runs("python3", &["-c", "import venv, ensurepip"]).await {
             skip("python3 with its venv is not installed");
             return None;
         }
         let install = "python3 -m venv venv && venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt";
-        Libraries::install("python", "requirements.txt", install, "venv/bin/python").await
+        Libraries::install(name, "requirements.txt", install, "venv/bin/python").await
     }
 
     /// `None` where Node or the registry is missing, which has been said then.
     pub async fn for_node() -> Option<Libraries> {
+        Libraries::node("node").await
+    }
+
+    /// What the generated client for TypeScript needs, itself included; `None` as above.
+    pub async fn for_node_client(client: &Path) -> Option<Libraries> {
+        let libraries = Libraries::node("client_node").await?;
+        let package = libraries.folder.join("node_modules/@angarium/client");
+        std::fs::create_dir_all(&package).expect("folders can be made");
+        copy(client, &package);
+        Some(libraries)
+    }
+
+    async fn node(name: &str) -> Option<Libraries> {
         for program in ["node", "npm"] {
             if !runs(program, &["--version"]).await {
                 skip(&format!("{program} is not installed"));
@@ -42,18 +64,18 @@ impl Libraries {
             }
         }
         let install = "npm ci --ignore-scripts --no-audit --no-fund --loglevel=error";
-        Libraries::install("node", "package-lock.json", install, "node").await
+        Libraries::install(name, "package-lock.json", install, "node").await
     }
 
-    async fn install(language: &str, pins: &str, install: &str, program: &'static str) -> Option<Libraries> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdks").join(language);
+    async fn install(name: &str, pins: &str, install: &str, program: &'static str) -> Option<Libraries> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sdks").join(name);
         let pinned = std::fs::read(source.join(pins)).expect("the versions are pinned");
         let cache = kept();
         let parent = cache.clone().unwrap_or_else(std::env::temp_dir);
         std::fs::create_dir_all(&parent).expect("folders can be made");
         let mut hasher = DefaultHasher::new();
         pinned.hash(&mut hasher);
-        let installed = parent.join(format!("{language}-{:016x}", hasher.finish()));
+        let installed = parent.join(format!("{name}-{:016x}", hasher.finish()));
         if cache.is_some() && installed.is_dir() {
             copy(&source, &installed);
             return Some(Libraries { folder: installed, program, _temp: None });
@@ -63,7 +85,7 @@ impl Libraries {
         let ran = run(Command::new("sh").args(["-c", install]).current_dir(temp.path())).await;
         let ran = ran.expect("there is a shell");
         if ran.code != Some(0) {
-            skip(&format!("the libraries for {language} could not be installed: {}", ran.stderr.trim()));
+            skip(&format!("the libraries of {name} could not be installed: {}", ran.stderr.trim()));
             return None;
         }
         if cache.is_none() {
