@@ -38,7 +38,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use parking_lot::Mutex;
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -174,13 +174,8 @@ async fn answer_claim(
     (parts, held): (Parts, Held),
     next: Next,
 ) -> Result<Response> {
-    // Held until the answer is kept.
-    let entered = kit.under_way.enter(&claim);
-    let taken = match &entered {
-        Ok(_) => take(&kit, &claim).await?,
-        Err(first) if *first == claim.fingerprint => Taken::InFlight,
-        Err(_) => Taken::Reused,
-    };
+    let entered = kit.under_way.enter(claim.scope);
+    let taken = take(&kit, &claim, entered.is_some()).await?;
     if !matches!(taken, Taken::Ours) {
         // No handler counts it.
         kit.gate.enter_alone(Asked::from(&parts), &principal).await?;
@@ -234,10 +229,10 @@ fn claim_of(kit: &Kit, principal: &Principal, parts: &Parts, key: &HeaderValue, 
     }
 }
 
-/// Keys whose requests this process is answering, with the fingerprint of each. A claim of this process that is not among them was left behind:
+/// Keys whose requests this process is answering. A claim of this process that is not among them was left behind:
 /// its caller was told of a failure of the store that it had survived, or it could not be given back.
 #[derive(Clone, Default)]
-pub struct UnderWay(Arc<Mutex<HashMap<[u8; 32], [u8; 32]>>>);
+pub struct UnderWay(Arc<Mutex<HashSet<[u8; 32]>>>);
 
 /// One of them, for as long as this is held.
 struct Entered {
@@ -246,15 +241,9 @@ struct Entered {
 }
 
 impl UnderWay {
-    /// Error: another request with this key is under way, with this fingerprint.
-    fn enter(&self, claim: &Claim) -> std::result::Result<Entered, [u8; 32]> {
-        match self.0.lock().entry(claim.scope) {
-            Entry::Occupied(first) => Err(*first.get()),
-            Entry::Vacant(free) => {
-                free.insert(claim.fingerprint);
-                Ok(Entered { under_way: self.clone(), scope: claim.scope })
-            }
-        }
+    /// `None` when another request with this key is under way.
+    fn enter(&self, scope: [u8; 32]) -> Option<Entered> {
+        self.0.lock().insert(scope).then(|| Entered { under_way: self.clone(), scope })
     }
 }
 
@@ -271,19 +260,18 @@ enum Taken {
     Reused,
 }
 
-/// Makes the key ours, or says what has become of it. Nobody else in this process is at it.
-async fn take(kit: &Kit, claim: &Claim) -> Result<Taken> {
+/// Makes the key ours, or says what has become of it. Who is not `alone` in this process only looks.
+async fn take(kit: &Kit, claim: &Claim, alone: bool) -> Result<Taken> {
     let now = kit.clock.now();
     let (wanted, expires_at) = (claim.clone(), now + KEPT_MS);
     let found = kit.db.write(move |tx| {
-        if store::insert(tx, &wanted, expires_at)? {
+        if alone && store::insert(tx, &wanted, expires_at)? {
             return Ok((true, None));
         }
         Ok((false, store::kept(tx, &wanted.scope)?))
     });
     let kept = match found.await? {
         (true, _) => return Ok(Taken::Ours),
-        // Another process has given it back just now.
         (false, None) => return Ok(Taken::InFlight),
         (false, Some(kept)) => kept,
     };
@@ -297,6 +285,9 @@ async fn take(kit: &Kit, claim: &Claim) -> Result<Taken> {
         if !is_left_behind(kit, &kept, now).await? {
             return Ok(Taken::InFlight);
         }
+    }
+    if !alone {
+        return Ok(Taken::InFlight);
     }
     let wanted = claim.clone();
     let taken = kit.db.write(move |tx| store::take_over(tx, &wanted, &kept, now, expires_at)).await?;
