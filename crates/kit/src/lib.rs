@@ -56,6 +56,8 @@ pub struct Handles {
     pub secrets: secrets::Secrets,
     /// Rate limits.
     pub gate: gate::Gate,
+    /// Requests with an `Idempotency-Key` that are being answered.
+    pub under_way: idempotency::UnderWay,
     /// Whose word on a client's address is taken.
     pub trusted_proxies: http::TrustedProxies,
     pub metrics: metrics::Metrics,

@@ -94,6 +94,7 @@ pub async fn open(
         proxy: config.proxy()?,
         secrets: secrets(config)?,
         gate,
+        under_way: Default::default(),
         trusted_proxies: config.trusted_proxies()?,
         metrics: Metrics::new(),
         budget: Budget::new(&limits),

@@ -134,7 +134,10 @@ impl<'c> Transaction<'c> {
     pub fn commit(self) -> Committed {
         match self.inner.commit() {
             Ok(()) => Committed::Yes,
-            Err(error) if error.code().is_some() => Committed::No(verdict(&error), failed(error)),
+            // A server that ends the connection says so also after it has committed.
+            Err(error) if error.code().is_some() && verdict(&error) != Verdict::Reconnect => {
+                Committed::No(verdict(&error), failed(error))
+            }
             Err(error) => Committed::Unknown(failed(error)),
         }
     }

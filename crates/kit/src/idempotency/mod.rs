@@ -4,7 +4,7 @@
 //!  claim (durable) ─▶ handler ─▶ answer kept, with the effect where the handler says so ─▶ answer
 //!    │ another has it                    └ a refusal: nothing was done, the claim goes
 //!    ├─ answered: the same answer, `Idempotency-Replay: true`     ├─ another body: 422
-//!    └─ in flight: 409, `Retry-After: 1`; its process is gone: taken over
+//!    └─ in flight: 409, `Retry-After: 1`; nobody answers it any more: taken over
 //! ```
 //!
 //! A key is the principal's and the path's, and is good for 24 hours. What is exact: a handler that changes the store
@@ -36,9 +36,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use parking_lot::Mutex;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use store::{Claim, Kept, KeptAnswer};
 use tokio_util::sync::CancellationToken;
@@ -155,7 +159,7 @@ async fn answer_once(kit: Kit, request: Request, next: Next) -> Result<Response>
     let claim = claim_of(&kit, &principal, &parts, &key, &held);
     // Whether its caller waits for it or not: between the claim and its answer nobody may go away.
     let answering = tokio::spawn(async move {
-        answer_claim(kit, claim, parts, held, next)
+        answer_claim(kit, principal, claim, (parts, held), next)
             .await
             .unwrap_or_else(|error| Problem::from(error).into_response())
     });
@@ -163,8 +167,20 @@ async fn answer_once(kit: Kit, request: Request, next: Next) -> Result<Response>
     Ok(echoing(response, &key))
 }
 
-async fn answer_claim(kit: Kit, claim: Claim, parts: Parts, held: Held, next: Next) -> Result<Response> {
-    match take(&kit, &claim).await? {
+async fn answer_claim(
+    kit: Kit,
+    principal: Principal,
+    claim: Claim,
+    (parts, held): (Parts, Held),
+    next: Next,
+) -> Result<Response> {
+    let entered = kit.under_way.enter(claim.scope);
+    let taken = take(&kit, &claim, entered.is_some()).await?;
+    if !matches!(taken, Taken::Ours) {
+        // No handler counts it.
+        kit.gate.enter_alone(Asked::from(&parts), &principal).await?;
+    }
+    match taken {
         Taken::Ours => {
             let request = Request::from_parts(parts, Body::from(held.bytes.clone()));
             run_claimed(kit, claim, request, held, next).await
@@ -213,6 +229,30 @@ fn claim_of(kit: &Kit, principal: &Principal, parts: &Parts, key: &HeaderValue, 
     }
 }
 
+/// Keys whose requests this process is answering. A claim of this process that is not among them was left behind:
+/// its caller was told of a failure of the store that it had survived, or it could not be given back.
+#[derive(Clone, Default)]
+pub struct UnderWay(Arc<Mutex<HashSet<[u8; 32]>>>);
+
+/// One of them, for as long as this is held.
+struct Entered {
+    under_way: UnderWay,
+    scope: [u8; 32],
+}
+
+impl UnderWay {
+    /// `None` when another request with this key is under way.
+    fn enter(&self, scope: [u8; 32]) -> Option<Entered> {
+        self.0.lock().insert(scope).then(|| Entered { under_way: self.clone(), scope })
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.under_way.0.lock().remove(&self.scope);
+    }
+}
+
 enum Taken {
     Ours,
     Answered(KeptAnswer),
@@ -220,16 +260,21 @@ enum Taken {
     Reused,
 }
 
-async fn take(kit: &Kit, claim: &Claim) -> Result<Taken> {
+/// Makes the key ours, or says what has become of it. Who is not `alone` in this process only looks.
+async fn take(kit: &Kit, claim: &Claim, alone: bool) -> Result<Taken> {
     let now = kit.clock.now();
     let (wanted, expires_at) = (claim.clone(), now + KEPT_MS);
     let found = kit.db.write(move |tx| {
-        if store::insert(tx, &wanted, expires_at)? {
-            return Ok(None);
+        if alone && store::insert(tx, &wanted, expires_at)? {
+            return Ok((true, None));
         }
-        store::kept(tx, &wanted.scope)
+        Ok((false, store::kept(tx, &wanted.scope)?))
     });
-    let Some(kept) = found.await? else { return Ok(Taken::Ours) };
+    let kept = match found.await? {
+        (true, _) => return Ok(Taken::Ours),
+        (false, None) => return Ok(Taken::InFlight),
+        (false, Some(kept)) => kept,
+    };
     if kept.expires_at > now {
         if kept.fingerprint != claim.fingerprint {
             return Ok(Taken::Reused);
@@ -237,19 +282,22 @@ async fn take(kit: &Kit, claim: &Claim) -> Result<Taken> {
         if let Some(answer) = kept.answer {
             return Ok(Taken::Answered(answer));
         }
-        if !is_gone(kit, &kept, now).await? {
+        if !is_left_behind(kit, &kept, now).await? {
             return Ok(Taken::InFlight);
         }
     }
+    if !alone {
+        return Ok(Taken::InFlight);
+    }
     let wanted = claim.clone();
-    let taken = kit.db.write(move |tx| store::take_over(tx, &wanted, &kept, expires_at)).await?;
+    let taken = kit.db.write(move |tx| store::take_over(tx, &wanted, &kept, now, expires_at)).await?;
     Ok(if taken { Taken::Ours } else { Taken::InFlight })
 }
 
-/// Whether the process that answers the first request does no longer live.
-async fn is_gone(kit: &Kit, kept: &Kept, now: Millis) -> Result<bool> {
+/// Whether nobody answers the first request any more: not this process, or its own does no longer live.
+async fn is_left_behind(kit: &Kit, kept: &Kept, now: Millis) -> Result<bool> {
     if kept.owner == kit.fleet.id().as_str() {
-        return Ok(false);
+        return Ok(true);
     }
     let processes = kit.fleet.processes().await?;
     let owner = processes.iter().find(|process| process.id == kept.owner);
@@ -314,7 +362,7 @@ async fn release(kit: &Kit, once: &Once) {
     if let Err(error) = kit.db.write(move |tx| store::release(tx, &claim)).await {
         tracing::warn!(
             ?error,
-            "an Idempotency-Key could not be given back; it is in flight until this process ends"
+            "an Idempotency-Key could not be given back; the next who comes with it takes it"
         );
     }
 }

@@ -62,18 +62,26 @@ pub fn kept(tx: &mut Tx<'_>, scope: &[u8; 32]) -> Result<Option<Kept>> {
     )
 }
 
-/// Takes over from `before`, who is gone, or whose time is over.
-pub fn take_over(tx: &mut Tx<'_>, claim: &Claim, before: &Kept, expires_at: Millis) -> Result<bool> {
+/// Takes over from `before`, which nobody answers any more, or whose time is over; not when it has been answered
+/// meanwhile, as by a commit that came through after whoever sent it had died.
+pub fn take_over(
+    tx: &mut Tx<'_>,
+    claim: &Claim,
+    before: &Kept,
+    now: Millis,
+    expires_at: Millis,
+) -> Result<bool> {
     let taken = tx.exec(
         "UPDATE idempotency SET owner = $2, fingerprint = $3, expires_at = $4, status = NULL, headers = NULL, body = NULL \
-         WHERE scope = $1 AND owner = $5 AND expires_at = $6",
+         WHERE scope = $1 AND owner = $5 AND expires_at = $6 AND (status IS NULL OR expires_at <= $7)",
         v![
             &claim.scope[..],
             &claim.owner,
             &claim.fingerprint[..],
             expires_at,
             &before.owner,
-            before.expires_at
+            before.expires_at,
+            now
         ],
     )?;
     Ok(taken > 0)

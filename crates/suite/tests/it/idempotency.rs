@@ -112,7 +112,7 @@ async fn what_a_killed_process_had_begun_another_one_ends() {
     let first = worlds[0].url();
     let beginning = join_all(repeated.iter().map(|one| one.begin(&first)));
     let killing = async {
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(5..60))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..250))).await;
         worlds[0].kill();
     };
     let (begun, ()) = tokio::join!(beginning, killing);
@@ -159,6 +159,58 @@ async fn who_hangs_up_leaves_no_key_in_flight() {
         }
     }
     note(&format!("of 300, {answered} waited long enough; {replays} had been done when they came again"));
+}
+
+/// Whose connection to the database is cut in the middle of a commit does not know what has become of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_cuts_its_connections_leaves_one_effect_and_one_answer() {
+    if Servers::of_stack().is_none() {
+        return angarium_suite::skip(
+            "optional: a database that cuts connections needs the stack (`cargo xtask test --stack`)",
+        );
+    }
+    let (world, tenant) = one_world().await;
+    let place = world.place().expect("it is on the stack").clone();
+    let urls = [world.url()];
+    let mut cut = 0;
+    for _ in 0..3 {
+        let mut repeated = Vec::new();
+        for kind in Kind::ALL.into_iter().cycle().take(48) {
+            repeated.push(Repeated::new(kind, &tenant).await);
+        }
+        let calling = join_all(repeated.iter().map(|one| one.by_many_at(&urls, 2)));
+        let cutting = async {
+            let mut cut = 0;
+            for _ in 0..8 {
+                cut += place.cut().await;
+            }
+            cut
+        };
+        let (told, n) = tokio::join!(calling, cutting);
+        cut += n;
+        for (one, told) in repeated.iter().zip(&told) {
+            one.has_one_effect(&told.answers).await;
+        }
+    }
+    note(&format!("{cut} connections were cut"));
+}
+
+#[tokio::test]
+async fn replays_count_against_the_rate_limits() {
+    let issuers = Issuers::new();
+    let setup = issuers.setup();
+    let config = format!("{}[limits]\nper_key = \"20/h\"\n", setup.config);
+    let world = World::start_as(Setup { config, ..setup }).await;
+    let tenant = Tenant::found(&world, &issuers.rsa.token(&new_email())).await;
+    let (key, body) = (new_key(), json!({ "email": new_email(), "role": "viewer" }));
+    let mut statuses = Vec::new();
+    for _ in 0..30 {
+        let request = tenant.request(Method::POST, "/grants").header("idempotency-key", &key);
+        statuses.push(crate::tenants::send_json(request, &body).await.status);
+    }
+    let limited = statuses.iter().position(|status| *status == 429);
+    assert!(limited.is_some_and(|at| (1..=20).contains(&at)), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [201, 429].contains(status)), "{statuses:?}");
 }
 
 #[tokio::test]

@@ -64,12 +64,14 @@ impl Cast {
             let token = issuers.rsa.token(&subject);
             add(&format!("user of role {role}"), Identity::Bearer(token), Is::User(Place::Role(role)));
         }
+        let mut admins_email = String::new();
         for signer in [&issuers.p256, &issuers.secret] {
             let email = new_email();
             tenant.grant(&json!({ "email": email, "role": "admin" })).await;
             let token = signer.token_but("somebody", &json!({ "email": email }));
             let name = format!("admin by e-mail, of {}", signer.issuer);
             add(&name, Identity::Bearer(token), Is::User(Place::Role("admin")));
+            admins_email = email;
         }
         let other = Tenant::found(world, &issuers.rsa.token(&new_email())).await;
         let key = other.key("admin").await.secret;
@@ -77,8 +79,18 @@ impl Cast {
         add("another app's admin", Identity::Bearer(other.token), Is::User(Place::Elsewhere));
         let operator = Identity::Bearer(world.secret_key().to_owned());
         add("key of the default app's admin", operator, Is::Key(Place::Operators));
-        let stranger = issuers.rsa.token(&new_email());
-        add("user without any role", Identity::Bearer(stranger), Is::User(Place::Nowhere));
+        let unverified = json!({ "email": admins_email, "email_verified": false });
+        for (name, token) in [
+            ("user without any role", issuers.rsa.token(&new_email())),
+            ("admin's subject, of another issuer", issuers.p256.token(&founder)),
+            (
+                "admin's subject, of another tenant",
+                issuers.rsa.token_but(&founder, &json!({ "tenantId": "t" })),
+            ),
+            ("admin's e-mail, not verified", issuers.rsa.token_but(&new_email(), &unverified)),
+        ] {
+            add(name, Identity::Bearer(token), Is::User(Place::Nowhere));
+        }
 
         let revoked = tenant.key("admin").await;
         assert_eq!(tenant.delete(&format!("/keys/{}", revoked.id)).await.status, 204);
