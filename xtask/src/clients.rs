@@ -89,7 +89,7 @@ impl Made {
             ["generate", "--meta", "none", "--config", "clients/generator/python.yml", "--fail-on-warning"];
         let mut package = workspace.command(python.join("openapi-python-client"), &generate);
         package.arg("--path").arg(&document).arg("--output-path").arg(made.part(WRITTEN[1]));
-        output(package.env("PATH", with_first(&python)?))?;
+        output(package.env("PATH", with_first(&python)?).env("RUFF_NO_CACHE", "true"))?;
         Ok(made)
     }
 

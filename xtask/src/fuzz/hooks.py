@@ -55,8 +55,11 @@ def filter_failure(context, failure: Failure, case, response) -> bool:
         # `data` of PostHog's form is JSON or base64 of it, which is a matter of its text.
         return False
     problem = problem_of(response)
-    right = problem.get("code") in RIGHT_REFUSALS
-    return not right and not any(detail in problem.get("detail", "") for detail in RIGHT_DETAILS)
+    if problem.get("code") in RIGHT_REFUSALS:
+        return False
+    # Of several events or calls, each has a detail of its own.
+    details = [fault["detail"] for fault in problem.get("rejected") or [problem] if "detail" in fault]
+    return not any(right in detail for detail in details for right in RIGHT_DETAILS)
 
 
 def problem_of(response) -> dict:

@@ -251,8 +251,12 @@ fn answer_value(answer: &AnswerDoc, generator: &mut SchemaGenerator) -> Value {
     let mut value = json!({ "description": answer.about });
     let Value::Object(object) = &mut value else { return value };
     if let Some((media_type, schema)) = answer.content {
-        let schema = schema_value(schema, generator);
-        object.insert("content".into(), json!({ media_type: { "schema": schema } }));
+        // The text of a stream of events is of no schema: 3.1 cannot speak of the single events.
+        let content = match media_type {
+            "text/event-stream" => json!({}),
+            _ => json!({ "schema": schema_value(schema, generator) }),
+        };
+        object.insert("content".into(), json!({ media_type: content }));
     }
     if !answer.headers.is_empty() {
         let headers: Map<String, Value> = answer
