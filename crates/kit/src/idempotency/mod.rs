@@ -264,14 +264,13 @@ enum Taken {
 async fn take(kit: &Kit, claim: &Claim, alone: bool) -> Result<Taken> {
     let now = kit.clock.now();
     let (wanted, expires_at) = (claim.clone(), now + KEPT_MS);
-    let found = kit.db.write(move |tx| {
-        if alone && store::insert(tx, &wanted, expires_at)? {
-            return Ok((true, None));
-        }
-        Ok((false, store::kept(tx, &wanted.scope)?))
-    });
-    let kept = match found.await? {
+    let found = match alone {
+        true => kit.db.write(move |tx| insert_or_look(tx, &wanted, expires_at)).await?,
+        false => (false, kit.db.read(move |tx| store::kept(tx, &wanted.scope)).await?),
+    };
+    let kept = match found {
         (true, _) => return Ok(Taken::Ours),
+        // It is about to be claimed, or has been given back just now.
         (false, None) => return Ok(Taken::InFlight),
         (false, Some(kept)) => kept,
     };
@@ -292,6 +291,14 @@ async fn take(kit: &Kit, claim: &Claim, alone: bool) -> Result<Taken> {
     let wanted = claim.clone();
     let taken = kit.db.write(move |tx| store::take_over(tx, &wanted, &kept, now, expires_at)).await?;
     Ok(if taken { Taken::Ours } else { Taken::InFlight })
+}
+
+/// Whether the key is the claimant's now, and what is known of it otherwise.
+fn insert_or_look(tx: &mut Tx<'_>, claim: &Claim, expires_at: Millis) -> Result<(bool, Option<Kept>)> {
+    if store::insert(tx, claim, expires_at)? {
+        return Ok((true, None));
+    }
+    Ok((false, store::kept(tx, &claim.scope)?))
 }
 
 /// Whether nobody answers the first request any more: not this process, or its own does no longer live.
