@@ -137,12 +137,11 @@ fn client(kit: &Kit, extensions: &Extensions, headers: &HeaderMap) -> Option<IpA
     Some(client_address(peer.ip(), headers, &kit.trusted_proxies))
 }
 
-/// What a path can do: a router that knows the path and not the method says which methods there are.
+/// What a path can do: the router that knows the path and not the method names the methods that there are, further out.
 fn options(response: Response) -> Response {
-    let allow = response.headers().get(header::ALLOW).cloned();
-    match allow.filter(|_| response.status() == StatusCode::METHOD_NOT_ALLOWED) {
-        Some(allow) => (StatusCode::NO_CONTENT, [(header::ALLOW, allow)]).into_response(),
-        None => response,
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => StatusCode::NO_CONTENT.into_response(),
+        _ => response,
     }
 }
 

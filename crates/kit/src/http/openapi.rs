@@ -222,7 +222,7 @@ fn implied(operation: &Operation) -> Vec<Code> {
         Guard::Public => {}
         Guard::Known => codes.extend([UNAUTHENTICATED]),
         Guard::InApp { .. } => codes.extend([UNAUTHENTICATED, FORBIDDEN, NOT_FOUND]),
-        Guard::ByKey { .. } => codes.extend([UNAUTHENTICATED, FORBIDDEN]),
+        Guard::ByKey { .. } => codes.extend([UNAUTHENTICATED, FORBIDDEN, NOT_FOUND]),
     }
     if names_in(path).len() > usize::from(path.contains("{app}")) {
         codes.push(NOT_FOUND);

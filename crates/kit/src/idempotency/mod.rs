@@ -18,7 +18,7 @@ mod store;
 
 use crate::{
     Kit,
-    access::{Asked, Principal, who},
+    access::{Asked, FORBIDDEN, Principal, Role, who},
     fleet::GONE_AFTER_MS,
     http::{Held, Problem, read_raw},
 };
@@ -185,6 +185,10 @@ async fn answer_claim(
             let request = Request::from_parts(parts, Body::from(held.bytes.clone()));
             run_claimed(kit, claim, request, held, next).await
         }
+        // A secret is for those who may still make one.
+        Taken::Answered(answer) if answer.is_sealed && !is_admin(&kit, parts.uri.path(), &principal) => {
+            Err(FORBIDDEN.err("this answer holds a secret, and you are not an admin of the app any more"))
+        }
         Taken::Answered(answer) => replay(&kit, &claim, answer),
         Taken::InFlight => Err(in_flight()),
         Taken::Reused => Err(IDEMPOTENCY_KEY_REUSED.err(
@@ -199,6 +203,11 @@ fn is_foreign(kit: &Kit, path: &str, principal: &Principal) -> bool {
     let Some(name) = app_name(path).filter(|name| !name.contains('%')) else { return false };
     let app = kit.directory.app(name);
     app.is_none_or(|app| principal.roles_in(&kit.directory, &app.id).is_empty())
+}
+
+fn is_admin(kit: &Kit, path: &str, principal: &Principal) -> bool {
+    let app = app_name(path).and_then(|name| kit.directory.app(name));
+    app.is_some_and(|app| principal.roles_in(&kit.directory, &app.id).has(Role::Admin))
 }
 
 fn app_name(path: &str) -> Option<&str> {

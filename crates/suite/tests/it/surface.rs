@@ -34,6 +34,8 @@ pub enum Guard {
 pub struct Sent {
     /// Path parameters.
     pub names: Vec<(&'static str, String)>,
+    /// With its question mark.
+    query: &'static str,
     headers: Vec<(&'static str, &'static str)>,
     body: Option<(&'static str, String)>,
     /// What comes of it when it is let in, if that is not the first success of the document.
@@ -134,8 +136,35 @@ impl Operation {
                     Sent { headers: events, status: Some(200), ..Sent::default() },
                 ]
             }
+            // The key is whose who comes, in a header; in the body it would have to be the same.
+            "track_segment_calls" => {
+                vec![Sent { body: Some(("application/json", self.segment_call())), ..plain }]
+            }
+            "track_segment_pixel" => {
+                vec![Sent { query: "?event=seen&anonymousId=a1", body: None, ..plain }]
+            }
+            "track_posthog_events" if self.method == Method::GET => {
+                let query = "?data=%7B%22event%22%3A%22seen%22%2C%22distinct_id%22%3A%22u1%22%7D";
+                vec![Sent { query, body: None, ..plain }]
+            }
+            "track_posthog_events" => {
+                let body = json!({ "batch": [{ "event": "seen", "distinct_id": "u1" }] }).to_string();
+                vec![Sent { body: Some(("application/json", body)), ..plain }]
+            }
             _ => return None,
         })
+    }
+
+    /// What the path takes: one call, or several.
+    fn segment_call(&self) -> String {
+        let call = json!({
+            "type": "track", "event": "seen", "userId": "u1", "groupId": "g1", "previousId": "u0", "messageId": new_email(),
+        });
+        let name = self.path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        match name {
+            "batch" | "import" | "b" => json!({ "batch": [call] }).to_string(),
+            _ => call.to_string(),
+        }
     }
 
     fn of_group(&self, group: String, others: Value) -> Sent {
@@ -161,7 +190,8 @@ impl Operation {
             path.replace(&format!("{{{name}}}"), value)
         });
         assert!(!path.contains('{'), "{}: a name of the path is not given: {path}", self.id);
-        let request = world.http().request(self.method.clone(), format!("{}{path}", world.url()));
+        let url = format!("{}{path}{}", world.url(), sent.query);
+        let request = world.http().request(self.method.clone(), url);
         let mut request = who.on(request).header("x-request-id", "of-the-suite");
         for (name, value) in &sent.headers {
             request = request.header(*name, *value);
