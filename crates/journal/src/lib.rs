@@ -31,6 +31,7 @@ mod maintenance;
 mod remote;
 mod store;
 mod tail;
+mod within;
 
 pub use dedupe::Window;
 pub use frame::{Chunk, Record};
@@ -350,20 +351,6 @@ impl Journal {
         }
         let heard = self.0.lane.push(stream.id, batch)?;
         heard.await.map_err(|_| lane::dropped())?
-    }
-
-    /// Appends one record within a transaction: it is there if and only if the transaction is.
-    pub fn append_in(&self, tx: &mut Tx<'_>, stream: &Stream, kind: &str, data: &[u8]) {
-        let mut frame = Vec::new();
-        frame::push(&mut frame, kind, data);
-        tx.stage(stream.id, frame);
-    }
-
-    /// Appends a batch within a transaction, all of it whatever ids its records have.
-    pub fn append_batch_in(&self, tx: &mut Tx<'_>, stream: &Stream, batch: &Batch) {
-        for frame in frame::each(&batch.frames) {
-            tx.stage(stream.id, frame.to_vec());
-        }
     }
 
     /// Up to `max` records from offset `from` on; fewer when they are large.
