@@ -75,7 +75,7 @@ async fn one_of_two_runs_for_as_long_as_it_lives() {
     for place in places().await {
         let said = Said::default();
         let one = run(&place.fleets[0], "one", &said, true);
-        place.settle().await;
+        place.settle_until(|| said.all() == ["one begins"]).await;
         let other = run(&place.fleets[1], "other", &said, true);
         place.pass(seconds(120)).await;
         assert_eq!(said.all(), ["one begins"]);

@@ -102,6 +102,16 @@ impl Place {
             }
         }
     }
+
+    /// The same until something is so: on a busy machine a connection may come late.
+    pub async fn settle_until(&self, is_so: impl Fn() -> bool) {
+        for _ in 0..1_000 {
+            if is_so() {
+                return;
+            }
+            self.settle().await;
+        }
+    }
 }
 
 /// On a thread of its own: the client waits, which a test's task may not.
