@@ -168,7 +168,12 @@ impl Repeated {
             let wanted = if self.kind == Kind::TrackOne { 1 } else { MANY };
             let answer = answers[0].json();
             assert_eq!(answer["accepted"], wanted, "{self:?}: {answer}");
-            let events = self.tenant.all(&format!("/events?type={}&limit=1000", self.mark)).await;
+            // With streams in Kafka they are brought there soon after the answer.
+            let events = eventually("the events are there", async || {
+                let events = self.tenant.all(&format!("/events?type={}&limit=1000", self.mark)).await;
+                (events.len() >= wanted).then_some(events)
+            })
+            .await;
             assert_eq!(events.len(), wanted, "{self:?}: events that are there");
             return;
         }
