@@ -259,13 +259,19 @@ fn service(
         request.extensions_mut().insert(Peer(peer));
         let stop = stop.clone();
         let is_http1 = request.version() <= http::Version::HTTP_11;
+        let may_leave_a_body = is_http1 && has_long_body(request.headers());
         let answer = match routes.direct.iter().find(|direct| (direct.takes)(&request)) {
             Some(direct) => Either::Left((direct.answer)(kit.clone(), request).map(Ok)),
             None => Either::Right(routes.router.clone().oneshot(request)),
         };
         answer.map(move |answer: Result<axum::response::Response, Infallible>| {
             answer.map(|mut answer| {
-                if is_http1 && stop.is_cancelled() && answer.status() != http::StatusCode::SWITCHING_PROTOCOLS
+                // Who is refused before the body was read finds the connection closed, and is to know it.
+                let is_cut = may_leave_a_body && answer.status().as_u16() >= 400;
+                if is_cut
+                    || is_http1
+                        && stop.is_cancelled()
+                        && answer.status() != http::StatusCode::SWITCHING_PROTOCOLS
                 {
                     let close = http::HeaderValue::from_static("close");
                     answer.headers_mut().insert(http::header::CONNECTION, close);
@@ -274,6 +280,16 @@ fn service(
             })
         })
     })
+}
+
+/// Bodies up to this are in the first packets, and read with the head.
+const SHORT_BODY: u64 = 8 << 10;
+
+/// Whether a refusal may come before the body does.
+fn has_long_body(headers: &http::HeaderMap) -> bool {
+    let announced =
+        headers.get(http::header::CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<u64>().ok());
+    announced.map_or(headers.contains_key(http::header::TRANSFER_ENCODING), |n| n > SHORT_BODY)
 }
 
 /// Overload is an answer, within milliseconds.
