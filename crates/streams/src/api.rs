@@ -2,7 +2,7 @@
 
 use angarium_base::{
     Cursor, Result,
-    error::{INVALID_CURSOR, INVALID_PARAMETER, MALFORMED_BODY, NOT_FOUND, UNSUPPORTED_MEDIA_TYPE},
+    error::{INVALID_CURSOR, INVALID_PARAMETER, NOT_FOUND},
     time,
 };
 use angarium_journal::{COMMIT_OUT_OF_RANGE, Extent, GROUP_LEASED, Group, Page, Stream, check_name};
@@ -11,9 +11,9 @@ use angarium_kit::{
     access::{Allowed, FORBIDDEN, Grant},
     grants,
     http::{
-        Answer, Content, Doc, Params, Routes,
+        Answer, Doc, Params, Routes,
         doc::{self, AFTER, LIMIT, Param},
-        parse_duration, read_body,
+        parse_duration, read_json,
     },
     records,
 };
@@ -24,10 +24,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 use schemars::JsonSchema;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::json;
 use std::time::Duration;
 
@@ -467,26 +464,4 @@ fn unknown_group() -> angarium_base::Error {
 fn check_consumer(name: &str) -> Result<()> {
     // Those who do not share a group need no name.
     if name.is_empty() { Ok(()) } else { check_name("consumer", name) }
-}
-
-/// A small JSON object; no body is an empty one.
-///
-/// # Errors
-/// `malformed_body` for what is not JSON, `invalid_parameter` for what is and cannot be used.
-async fn read_json<T: DeserializeOwned>(kit: &Kit, request: Request) -> Result<T> {
-    let (parts, body) = request.into_parts();
-    if matches!(Content::of(&parts.headers), Content::NdJson | Content::Other) {
-        return Err(UNSUPPORTED_MEDIA_TYPE.err("the body is application/json here"));
-    }
-    let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
-    let bytes = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes[..] };
-    match serde_json::from_slice(bytes) {
-        // An array of the members' values would do for serde.
-        Ok(_) if bytes.trim_ascii_start().first() != Some(&b'{') => {
-            Err(INVALID_PARAMETER.err("the body is a JSON object"))
-        }
-        Ok(read) => Ok(read),
-        Err(e) if e.is_data() => Err(INVALID_PARAMETER.err(format!("the body cannot be used: {e}"))),
-        Err(e) => Err(MALFORMED_BODY.err(format!("the body is not JSON: {e}"))),
-    }
 }

@@ -1,14 +1,19 @@
 //! Request bodies: bounded in size, in time, and together in memory; gzip and zstd inflated with a cap.
 
 use super::{Limits, inflate};
+use crate::Kit;
 use angarium_base::{
     Error, Result,
-    error::{BODY_TOO_LARGE, MALFORMED_BODY, OVERLOADED, REQUEST_TIMEOUT, UNSUPPORTED_MEDIA_TYPE},
+    error::{
+        BODY_TOO_LARGE, INVALID_PARAMETER, MALFORMED_BODY, OVERLOADED, REQUEST_TIMEOUT,
+        UNSUPPORTED_MEDIA_TYPE,
+    },
 };
-use axum::body::Body;
+use axum::{body::Body, extract::Request};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -113,6 +118,28 @@ async fn gather<'a>(
     }
     let bytes = collect(body, &mut room).await?;
     Ok((bytes, room))
+}
+
+/// A small JSON object; no body is an empty one.
+///
+/// # Errors
+/// As [`read_body`]; `malformed_body` for what is not JSON, `invalid_parameter` for what is and cannot be used.
+pub async fn read_json<T: DeserializeOwned>(kit: &Kit, request: Request) -> Result<T> {
+    let (parts, body) = request.into_parts();
+    if matches!(Content::of(&parts.headers), Content::NdJson | Content::Other) {
+        return Err(UNSUPPORTED_MEDIA_TYPE.err("the body is application/json here"));
+    }
+    let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
+    let bytes = if held.bytes.trim_ascii().is_empty() { b"{}" } else { &held.bytes[..] };
+    match serde_json::from_slice(bytes) {
+        // An array of the members' values would do for serde.
+        Ok(_) if bytes.trim_ascii_start().first() != Some(&b'{') => {
+            Err(INVALID_PARAMETER.err("the body is a JSON object"))
+        }
+        Ok(read) => Ok(read),
+        Err(e) if e.is_data() => Err(INVALID_PARAMETER.err(format!("the body cannot be used: {e}"))),
+        Err(e) => Err(MALFORMED_BODY.err(format!("the body is not JSON: {e}"))),
+    }
 }
 
 /// A body's room in the budget: grows with it.

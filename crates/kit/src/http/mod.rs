@@ -12,7 +12,7 @@ mod problem;
 mod routes;
 
 pub use address::TrustedProxies;
-pub use body::{Budget, Content, Held, read_body, read_raw};
+pub use body::{Budget, Content, Held, read_body, read_json, read_raw};
 pub use doc::Doc;
 pub use layer::{RequestName, around, attend, client_of_parts};
 pub use params::{Params, parse_duration};

@@ -6,16 +6,13 @@ mod grants;
 mod keys;
 
 use crate::operations::By;
-use angarium_base::{
-    Result,
-    error::{INVALID_CURSOR, INVALID_PARAMETER, MALFORMED_BODY, UNSUPPORTED_MEDIA_TYPE},
-};
+use angarium_base::{Result, error::INVALID_CURSOR};
 use angarium_kit::{
     Kit,
     access::Principal,
     audit::Whence,
     grants,
-    http::{Content, Params, Problem, Routes, doc, read_body},
+    http::{Params, Problem, Routes, doc, read_json},
     idempotency::Once,
 };
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -65,11 +62,8 @@ impl<T: DeserializeOwned> FromRequest<Kit> for Asking<T> {
         Params::from_request_parts(&mut parts, kit).await?.only(&[])?;
         let whence = Whence::from_request_parts(&mut parts, kit).await?;
         let by = By { principal: None, whence, once: parts.extensions.get::<Once>().cloned() };
-        if matches!(Content::of(&parts.headers), Content::NdJson | Content::Other) {
-            return Err(UNSUPPORTED_MEDIA_TYPE.err("the body is application/json here").into());
-        }
-        let held = read_body(body, &parts.headers, &kit.limits, &kit.budget).await?;
-        Ok(Asking { by, body: read_json(&held.bytes)? })
+        let request = Request::from_parts(parts, body);
+        Ok(Asking { by, body: read_json(kit, request).await? })
     }
 }
 
@@ -91,19 +85,6 @@ impl FromRequestParts<Kit> for Whose {
 impl Whose {
     fn of(self, principal: Option<Principal>) -> By {
         By { principal, ..self.0 }
-    }
-}
-
-fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
-    match serde_json::from_slice(bytes) {
-        // An array of the members' values would do for serde.
-        Ok(_) if bytes.trim_ascii_start().first() != Some(&b'{') => {
-            Err(INVALID_PARAMETER.err("the body is a JSON object"))
-        }
-        Ok(read) => Ok(read),
-        Err(e) if e.is_data() => Err(INVALID_PARAMETER.err(format!("the body cannot be used: {e}"))),
-        Err(e) => Err(MALFORMED_BODY.err(format!("the body is not JSON: {e}"))),
     }
 }
 
