@@ -61,6 +61,10 @@ ids! {
     AuditId = "aud_";
     /// Names an event that came without an id of its own.
     EventId = "evt_";
+    /// Names a message.
+    MessageId = "msg_";
+    /// Names a dead letter.
+    DeadLetterId = "dead_";
     /// Names one HTTP request, in its answer and in the log.
     RequestId = "req_";
     /// Names one run of a process; a restart is another.

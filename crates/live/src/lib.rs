@@ -29,5 +29,7 @@ pub fn slice() -> Slice {
         routes: api::routes().merge(page::routes()),
         direct: None,
         workers: Vec::new(),
+        eraser: None,
+        redrive: None,
     }
 }

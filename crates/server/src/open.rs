@@ -12,7 +12,7 @@ use angarium_feed::Feed;
 use angarium_identity::{Identity, SigningKey, Verifier, mint};
 use angarium_journal::Journal;
 use angarium_kit::{
-    Handles, Kit,
+    Handles, Kit, Parts,
     access::{Anonymous, Directory, Holder},
     fleet::{Fleet, Member, Timing},
     gate::Gate,
@@ -62,7 +62,7 @@ impl Opener {
 /// Opens the store, the journal and the directory of who may do what.
 pub async fn open(
     config: &Config,
-    streams: Vec<&'static str>,
+    parts: Parts,
     opener: Opener,
     stop: CancellationToken,
     clock: Clock,
@@ -103,7 +103,7 @@ pub async fn open(
             t: opened_by_config || opener.listens(|address| address.is_loopback()),
             is_public: opener.listens(|address| !address.is_loopback()),
         },
-        streams,
+        parts,
         stop,
     });
     Ok(Opened { kit, first })

@@ -14,7 +14,7 @@ use crate::{
     tls::Tls,
 };
 use angarium_base::{Clock, Context, Result};
-use angarium_kit::{Direct, Kit, Runs, StartWorker, Worker, fleet::Role};
+use angarium_kit::{Direct, Kit, Parts, Runs, StartWorker, Worker, fleet::Role};
 use angarium_tenants::FirstStart;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -59,9 +59,9 @@ pub async fn run(
     let internal = listeners.internal.as_ref().map(address_of).transpose()?;
     let tls = Tls::open(&config.http.tls)?.map(Arc::new);
     let mut slices = slices::all(&config)?;
-    let streams = slices.iter().flat_map(|slice| slice.streams).copied().collect();
+    let parts = Parts::of(&slices);
     let Opened { kit, first } =
-        open(&config, streams, Opener::Server(address), stop.clone(), Clock::system()).await?;
+        open(&config, parts, Opener::Server(address), stop.clone(), Clock::system()).await?;
     if let Some(first) = &first {
         private_file::write_first_start(&config.data_dir, first)?;
     }

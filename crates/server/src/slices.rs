@@ -24,6 +24,7 @@ pub fn migrations() -> Vec<Migration> {
         angarium_tenants::MIGRATIONS,
         angarium_kit::fleet::MIGRATIONS,
         angarium_kit::idempotency::MIGRATIONS,
+        angarium_kit::dead_letters::MIGRATIONS,
     ]
     .concat()
 }
