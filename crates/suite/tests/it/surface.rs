@@ -94,7 +94,7 @@ impl Operation {
             | "show_docs" | "show_errors" | "show_live_page" | "show_home" | "show_identity"
             | "list_processes" | "list_apps" | "show_app" | "change_app" | "delete_app" | "list_grants"
             | "list_keys" | "create_key" | "list_audit" | "list_events" | "show_event_stats"
-            | "list_streams" => vec![plain],
+            | "list_streams" | "list_messages" | "list_dummy" | "put_message_schema" => vec![plain],
             "create_app" => {
                 let body = self.example(json!({ "bundle_id": new_bundle_id() }));
                 vec![Sent { body, ..plain }]
@@ -114,6 +114,15 @@ impl Operation {
                 let body = (self.method == Method::POST)
                     .then(|| ("application/x-www-form-urlencoded", "a=1".to_owned()));
                 vec![Sent { names: vec![("type", "seen".into())], body, status: Some(204), ..plain }]
+            }
+            "send_messages" | "send_dummy" => {
+                let lines = ("application/x-ndjson", "{\"n\":1}\n[2]\n".to_owned());
+                vec![plain, Sent { body: Some(lines), ..Sent::default() }]
+            }
+            "show_message" => vec![one("id", tenant.send_message().await)],
+            "show_message_schema" | "delete_message_schema" => {
+                tenant.put_message_schema().await;
+                vec![plain]
             }
             "read_records" => vec![one("stream", "events".into())],
             "poll_group" => vec![self.of_group(new_group(), json!({}))],
