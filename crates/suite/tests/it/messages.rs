@@ -75,9 +75,8 @@ async fn any_json_document_is_taken_in_persisted_found_and_listed() {
     let items = persisted(&world, documents.len()).await;
     let bodies: Vec<&Value> = items.iter().map(|item| &item["body"]).collect();
     assert_eq!(bodies, documents.iter().collect::<Vec<_>>());
-    let second =
-        world.get(&format!("/messages?limit=2&after={}", items[1]["cursor"].as_str().expect("a cursor")));
-    let second = second.await.json();
+    let after = items[1]["cursor"].as_str().expect("a cursor");
+    let second = world.get(&format!("/messages?limit=2&after={after}")).await.json();
     assert_eq!(second["items"].as_array().expect("items")[..], items[2..4]);
     let last = items.last().expect("an item");
     let after_last =
