@@ -290,3 +290,80 @@ async fn many_messages_are_persisted_in_the_order_of_their_lines() {
     let metrics = world.open("/metrics").await.text();
     assert!(metrics.contains("angarium_messages_persisted_total 12000"), "{metrics:.2000}");
 }
+
+/// A store that refuses one message, and takes it when the cause is gone.
+struct Refusal<'a>(&'a World);
+
+impl Refusal<'_> {
+    async fn of<'a>(world: &'a World, mark: &str) -> Refusal<'a> {
+        let refusal = Refusal(world);
+        let shared = format!(
+            "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'the poison is there'; END $$ LANGUAGE plpgsql; \
+             CREATE TRIGGER poison BEFORE INSERT ON messages FOR EACH ROW WHEN (NEW.body LIKE '%{mark}%') EXECUTE FUNCTION refuse()"
+        );
+        let embedded = format!(
+            "CREATE TRIGGER poison BEFORE INSERT ON messages WHEN NEW.body LIKE '%{mark}%' \
+             BEGIN SELECT RAISE(ABORT, 'the poison is there'); END"
+        );
+        refusal.run(&shared, &embedded).await;
+        refusal
+    }
+
+    async fn end(self) {
+        self.run("DROP TRIGGER poison ON messages", "DROP TRIGGER poison").await;
+    }
+
+    async fn run(&self, shared: &str, embedded: &str) {
+        match self.0.place() {
+            Some(place) => place.run(shared.to_owned()).await,
+            None => {
+                let file = self.0.data_dir().join("angarium.db");
+                let store =
+                    rusqlite::Connection::open(file).expect("the store can be opened beside the server");
+                store.busy_timeout(angarium_suite::GUARD).expect("a time can be set");
+                store.execute_batch(embedded).expect("the trigger is made or dropped");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_message_that_the_store_refuses_holds_up_no_other_and_is_redriven_once() {
+    const ALL: u64 = 10_000;
+    let world = World::start_with("[messages]\nattempts = 2").await;
+    // The table is there as soon as the server is; the stream, too.
+    send_lines(&world, 0..1).await;
+    persisted(&world, 1).await;
+    let refusal = Refusal::of(&world, "\"n\":4321").await;
+    send_lines(&world, 1..ALL).await;
+    let items = persisted(&world, ALL as usize - 1).await;
+    let others: Vec<u64> = (0..ALL).filter(|n| *n != 4_321).collect();
+    assert_eq!(numbers(&items), others, "the others are there, in their order");
+    let letter = eventually("it is a dead letter", async || {
+        let list = world.get("/dead-letters?kind=message").await.json();
+        list["items"].as_array().and_then(|items| items.first().cloned())
+    })
+    .await;
+    assert_eq!((&letter["code"], &letter["attempts"]), (&json!("store_failed"), &json!(2)), "{letter}");
+    assert!(letter["reason"].as_str().expect("a reason").contains("the poison is there"), "{letter}");
+    // While the cause is there, it comes back, with more attempts, as the same letter's successor.
+    let source = letter["source"].as_str().expect("a source").to_owned();
+    let redrive = format!("/dead-letters/{}/redrive", letter["id"].as_str().expect("an id"));
+    assert!(world.post(&redrive, JSON, "").await.status < 300);
+    let letter = eventually("it is a dead letter again", async || {
+        let list = world.get(&format!("/dead-letters?source={source}")).await.json();
+        list["items"].as_array().and_then(|items| items.first().cloned())
+    })
+    .await;
+    assert_eq!(letter["attempts"], 4, "{letter}");
+    refusal.end().await;
+    let redrive = format!("/dead-letters/{}/redrive", letter["id"].as_str().expect("an id"));
+    let asked = join_all((0..8).map(|_| world.post(&redrive, JSON, ""))).await;
+    let done = asked.iter().filter(|reply| reply.status < 300).count();
+    assert_eq!(done, 1, "{:?}", asked.iter().map(|reply| reply.status).collect::<Vec<_>>());
+    let items = persisted(&world, ALL as usize).await;
+    let wanted: Vec<u64> = others.into_iter().chain([4_321]).collect();
+    assert_eq!(numbers(&items), wanted, "there once, after the others");
+    assert_eq!(items.last().expect("an item")["id"], source);
+    assert_eq!(world.get("/dead-letters").await.json()["items"], json!([]));
+}
