@@ -4,7 +4,8 @@ let only = "", needle = "";
 
 const view = {
   what: "live events", all: "events",
-  rows: 500, columns: 60, step: 1,
+  rows: 500,
+  span: () => [60, 1],
 
   found() {
     $("example").textContent = `curl ${new URL(pathOf("events"), location.href)} -H "Authorization: Bearer $KEY" \\\n     -H "Content-Type: application/json" -d '{"type": "hello", "params": {"from": "curl"}}'`;

@@ -10,8 +10,10 @@ let streams = new Set(), type = "", needle = "", newTypes = false, isDefault = f
 const types = new Set();
 
 const view = {
-  what: "live", all: "streams/{stream}/records",
-  rows: 200, columns: 150, step: 2,
+  what: "all streams", all: "streams/{stream}/records",
+  rows: 200,
+  /** Columns of the chart and the seconds of one: five minutes, when there is as much to show. */
+  span: (seconds) => (seconds < 60 ? [60, 1] : seconds < 150 ? [150, 1] : [150, 2]),
 
   found(app) {
     isDefault = app?.bundle_id === "default.app.local";
@@ -23,8 +25,8 @@ const view = {
     const { items } = await (await ask(pathOf("streams?limit=1000"), "application/json", signal)).json();
     const names = items.map(({ stream }) => stream);
     if (names.length > MAX_STREAMS) notice(`this app has ${names.length} streams; these are not followed here: ${names.slice(MAX_STREAMS).join(", ")}`);
-    const known = Object.keys(HUES), place = (name) => (known.indexOf(name) + known.length + 1) % (known.length + 1);
-    for (const name of names.slice(0, MAX_STREAMS).sort((a, b) => place(a) - place(b))) chip(name);
+    const known = Object.keys(HUES), rank = (name) => (known.includes(name) ? known.indexOf(name) : known.length);
+    for (const name of names.slice(0, MAX_STREAMS).sort((a, b) => rank(a) - rank(b))) chip(name);
     return { streams: names.slice(0, MAX_STREAMS).join(",") };
   },
 
@@ -50,7 +52,7 @@ const view = {
     cell("stream").textContent = entry.stream || "–";
     if (!entry.type) cell("type").textContent = "–";
     if (!isObject) return showPairs(cell("params"), data, entry.raw);
-    const rest = () => Object.fromEntries(Object.entries(data).filter(([name]) => !SAID.includes(name)));
+    const rest = () => Object.fromEntries(Object.entries(data).filter(([name, value]) => !SAID.includes(name) && value !== entry.type));
     showPairs(cell("params"), data.params ?? data.body ?? rest(), data.query ?? data.id);
   },
 
@@ -153,6 +155,6 @@ $("send").addEventListener("submit", sendNow);
 $("message").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) sendNow(event); });
 $("filter").addEventListener("input", () => { needle = $("filter").value.trim().toLowerCase(); refilter(); });
 $("type").addEventListener("change", () => { type = $("type").value; refilter(); });
-$("try").open = matchMedia("(min-width: 56rem)").matches;
+$("compose").addEventListener("click", () => { $("try").open = true; $("message").focus(); });
 
 begin();

@@ -86,9 +86,10 @@ function draw() {
   redraw = false;
   if (rows.childElementCount < entries.length) wish();
   $("empty").hidden = rows.childElementCount > 0;
-  const filtered = list.all.length || view.isFiltered(), example = !filtered && $("example").textContent;
+  const filtered = list.all.length > 0 || view.isFiltered(), example = !filtered && $("example").textContent;
   $("empty-why").textContent = filtered ? "Nothing here matches the filter yet." : `Nothing yet. What comes appears here at once${example ? "; this sends something:" : "."}`;
   $("example").hidden = !example;
+  if ($("compose")) $("compose").hidden = filtered;
 }
 
 function rowsOf(entries) {
@@ -257,7 +258,5 @@ function listen() {
   $("rows").addEventListener("focusin", focused);
   document.addEventListener("visibilitychange", count);
   setInterval(count, 250);
-  const span = view.columns * view.step;
-  $("ago").textContent = span > 90 ? `${span / 60} min ago` : `${span} s ago`;
 }
 

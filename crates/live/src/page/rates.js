@@ -74,11 +74,13 @@ function count() {
   view.counted();
 }
 
-/** One column of the chart is `view.step` seconds; streams stand on each other. */
+/** Streams stand on each other. */
 function chart() {
-  const { columns, step } = view, high = 40, base = new Array(columns).fill(0);
+  const [columns, step] = view.span(performance.now() / 1000), high = 40, base = new Array(columns).fill(0);
   const histories = [...meters].map(([stream, meter]) => [stream, meter.history(columns, step)]);
   const sums = base.map((_, i) => histories.reduce((all, [, history]) => all + history[i], 0)), peak = Math.max(...sums);
+  $("chart").setAttribute("viewBox", `0 0 ${columns} ${high}`);
+  $("ago").textContent = columns * step > 90 ? `${columns * step / 60} min ago` : `${columns * step} s ago`;
   for (const [stream, history] of histories) {
     const d = history.map((n, i) => {
       if (!n) return "";
@@ -98,7 +100,6 @@ function pathOfChart(stream) {
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   path.dataset.stream = stream;
   if (view.hueOf) path.style.setProperty("--hue", view.hueOf(stream));
-  $("chart").setAttribute("viewBox", `0 0 ${view.columns} 40`);
   return $("chart").appendChild(path);
 }
 
