@@ -4,9 +4,9 @@ const MAX_STREAMS = 16;            // that the feed follows at once
 const TYPES = 200;                 // types that can be chosen from, at most
 const HUES = { events: 215, messages: 150, executions: 275, results: 185, notifications: 45, receipts: 90, dead_letters: 0, audit: 25 };
 /** What a record says anyway in other cells. */
-const SAID = ["id", "type", "kind", "at"];
+const SAID = ["id", "type", "kind", "at", "received_at"];
 
-let streams = new Set(), type = "", needle = "", newTypes = false, isDefault = false;
+let streams = new Set(), type = "", needle = "", newTypes = false, appId = "", isDefault = false;
 const types = new Set();
 
 const view = {
@@ -16,6 +16,7 @@ const view = {
   span: (seconds) => (seconds < 60 ? [60, 1] : seconds < 150 ? [150, 1] : [150, 2]),
 
   found(app) {
+    appId = String(app?.id ?? "");
     isDefault = app?.bundle_id === "default.app.local";
     $("example").textContent = `curl '${new URL("t/hello?from=curl", location.href)}'`;
     if (!isDefault || !isHere()) $("example").textContent = `curl '${new URL(pathOf("events"), location.href)}' -H "Authorization: Bearer $KEY" -d '{"type": "hello"}'`;
@@ -53,7 +54,7 @@ const view = {
     if (!entry.type) cell("type").textContent = "–";
     if (!isObject) return showPairs(cell("params"), data, entry.raw);
     const rest = () => Object.fromEntries(Object.entries(data).filter(([name, value]) => !SAID.includes(name) && value !== entry.type));
-    showPairs(cell("params"), data.params ?? data.body ?? rest(), data.query ?? data.id);
+    showPairs(cell("params"), "body" in data ? data.body : data.params ?? rest(), data.query ?? data.id);
   },
 
   counted() {
@@ -134,8 +135,9 @@ async function send() {
 }
 
 async function taken(answer) {
-  const where = answer.headers.get("Location") ?? "", said = await answer.json().catch(() => null);
-  return `${answer.status}: durable, ${said?.id ?? (where.split("/").at(-1) || "without an id")}`;
+  const said = await answer.json().catch(() => null), where = /apps\/([^/]+)\/messages\/([^/]+)$/.exec(answer.headers.get("Location") ?? "");
+  const elsewhere = where && appId && where[1] !== appId ? `; it went to the server's default app, ${where[1]}, and is not shown here` : "";
+  return `${answer.status}: durable as ${said?.id ?? where?.[2] ?? "a message without an id"}${elsewhere}`;
 }
 
 async function sendNow(event) {

@@ -181,7 +181,7 @@ async fn what_was_skipped_is_said_and_counted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_counted_to_the_unit_and_the_tab_does_not_grow() {
     const EACH: u64 = 100;
-    let batches: u64 = if is_long() { 1_200 } else { 200 };
+    let batches: u64 = if is_long() { 900 } else { 200 };
     let world = World::start().await;
     let Some(browser) = at_home(&world).await else { return };
     // A hundred every tenth of a second; late ones are made up for.
@@ -259,6 +259,54 @@ async fn fits(browser: &Browser, what: &str) {
          .filter((each) => each.offsetHeight > 0 && each.offsetHeight < 44).map((each) => `${each.outerHTML.slice(0, 120)} ${each.offsetHeight}`)",
     );
     assert_eq!(small.await, json!([]), "{what}: too small for a finger");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_in_the_box_is_sent_and_the_answer_is_said() {
+    let world = World::start().await;
+    let Some(browser) = at_home(&world).await else { return };
+    let place = format!("/v1/apps/{}/messages/msg_1", world.app());
+    answer_with(&browser, &[(400, "/", "line 1, column 3: a value is missing"), (202, &place, "")]).await;
+    browser.click("#try summary").await;
+    browser.type_into("#message", "[1,").await;
+    browser.click("#send button").await;
+    browser.shows("#sent.bad", "400: line 1, column 3: a value is missing").await;
+    browser.type_into("#message", "{\"a\": 9007199254740993}").await;
+    browser.click("#send button").await;
+    browser.shows("#sent:not(.bad)", "202: durable as msg_1").await;
+    let path = format!("v1/apps/{}/messages", world.app());
+    let wanted = json!([[path, true, "[1,"], [path, true, "{\"a\": 9007199254740993}"]]);
+    assert_eq!(browser.run("return sent").await, wanted, "as it was written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_may_only_read_sends_as_anybody_may() {
+    let world = World::start().await;
+    let Some(browser) = Browser::start().await else { return };
+    browser.open(world.live_url()).await;
+    browser.shows("#state", "live").await;
+    let elsewhere = "/v1/apps/app_other/messages/msg_2";
+    answer_with(&browser, &[(403, "/", "your role"), (202, elsewhere, ""), (403, "/", ""), (401, "/", "")]).await;
+    browser.click("#try summary").await;
+    browser.click("#send button").await;
+    let said = "202: durable as msg_2; it went to the server's default app, app_other, and is not shown here";
+    browser.shows("#sent", said).await;
+    browser.click("#send button").await;
+    browser.shows("#sent.bad", "403: this key may only read; connect with one that may send").await;
+    let paths = browser.run("return sent.map(([path, keyed]) => [path, keyed])").await;
+    let own = format!("v1/apps/{}/messages", world.app());
+    assert_eq!(paths, json!([[own, true], ["dummy", false], [own, true], ["dummy", false]]));
+}
+
+/// What the page posts is noted in `sent`, and answered one after the other: a status, a place, and what is wrong.
+async fn answer_with(browser: &Browser, answers: &[(u16, &str, &str)]) {
+    let script = "const [ask, answers] = [window.fetch, ANSWERS]; window.sent = []; \
+        window.fetch = async (path, options) => { \
+            if (options?.method !== 'POST') return ask(path, options); \
+            sent.push([path, 'Authorization' in options.headers, options.body]); \
+            const [status, place, detail] = answers.shift(); \
+            return new Response(JSON.stringify(status === 202 ? {} : {detail}), {status, headers: {Location: place}}); }";
+    browser.run(&script.replace("ANSWERS", &json!(answers).to_string())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
