@@ -34,8 +34,12 @@ struct Page {
     script: &'static str,
 }
 
-const HOME: Page =
-    Page { name: "home", title: "Live", body: include_str!("page/home.html"), script: script!("page/home.js") };
+const HOME: Page = Page {
+    name: "home",
+    title: "Live",
+    body: include_str!("page/home.html"),
+    script: script!("page/home.js"),
+};
 const EVENTS: Page = Page {
     name: "events",
     title: "Live events",
@@ -47,8 +51,7 @@ static HOME_SERVED: LazyLock<Served> = LazyLock::new(|| HOME.render());
 static EVENTS_SERVED: LazyLock<Served> = LazyLock::new(|| EVENTS.render());
 
 pub fn routes() -> Routes {
-    let doc =
-        |id, summary| Doc::new("pages", id, summary, "").answers_as(200, "a page", "text/html", None);
+    let doc = |id, summary| Doc::new("pages", id, summary, "").answers_as(200, "a page", "text/html", None);
     Routes::new()
         .get("/kafidx", show_live_page, doc("show_live_page", "The live page of tracking events"))
         .get("/", show_home, doc("show_home", "The first page: all streams of an app, live"))
@@ -117,8 +120,14 @@ mod tests {
             assert_eq!(html.matches("<script").count(), 1, "{}", page.name);
             assert!(!policy.contains("unsafe"), "{policy}");
             assert!(!html.contains("src=\"") && !html.contains(" style=\""), "{}", page.name);
-            let handler = html.split('<').find(|tag| tag.split('>').next().is_some_and(|tag| tag.contains(" on")));
-            assert_eq!(handler.filter(|tag| tag.contains("=\"") && tag.contains(" onc")), None, "{}", page.name);
+            let handler =
+                html.split('<').find(|tag| tag.split('>').next().is_some_and(|tag| tag.contains(" on")));
+            assert_eq!(
+                handler.filter(|tag| tag.contains("=\"") && tag.contains(" onc")),
+                None,
+                "{}",
+                page.name
+            );
         }
     }
 }

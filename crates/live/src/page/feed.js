@@ -54,8 +54,11 @@ function takeGap({ gap, stream, from, cursor: next }) {
   const n = Number(gap), what = n === 1 ? "1 record" : `${n.toLocaleString("en")} records`;
   skipped(String(stream ?? "(unknown)"), n);
   if (next) cursor = String(next);
-  const where = from ? `; they can be read from cursor ${from} on` : "";
-  keep({ seq: ++seq, gap: n, notice: `${what} of ${stream ?? "the feed"} skipped: this page could not keep up, and they are in the stream, or retention had removed them${where}` });
+  const where = from ? `: GET /v1/apps/${app}/streams/${stream}/records?after=${from}` : "";
+  const text = `${what} of ${stream ?? "the feed"} skipped. Either this page could not keep up, then they are still in the stream${where}; or retention had removed them.`;
+  keep({ seq: ++seq, gap: n, notice: text });
+  $("missed").textContent = `At ${clock(Date.now()).slice(0, 8)}, ${text}`;  // stays, where in the list it is soon out of sight
+  $("missed").hidden = false;
 }
 
 function notice(text) { keep({ seq: ++seq, notice: text }); }

@@ -25,7 +25,7 @@ const view = {
   async wanted(signal) {
     const { items } = await (await ask(pathOf("streams?limit=1000"), "application/json", signal)).json();
     const names = items.map(({ stream }) => stream);
-    if (names.length > MAX_STREAMS) notice(`this app has ${names.length} streams; these are not followed here: ${names.slice(MAX_STREAMS).join(", ")}`);
+    if (names.length > MAX_STREAMS && !cursor) notice(`this app has ${names.length} streams; these are not followed here: ${names.slice(MAX_STREAMS).join(", ")}`);
     const known = Object.keys(HUES), rank = (name) => (known.includes(name) ? known.indexOf(name) : known.length);
     for (const name of names.slice(0, MAX_STREAMS).sort((a, b) => rank(a) - rank(b))) chip(name);
     return { streams: names.slice(0, MAX_STREAMS).join(",") };

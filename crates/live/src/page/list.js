@@ -230,6 +230,7 @@ function clear() {
   list.empty(); waiting.empty();
   for (const meter of meters.values()) meter.seen = meter.skipped = 0;
   held = 0;
+  $("missed").hidden = true;
   $("since").textContent = clock(Date.now()).slice(0, 5);
   redraw = true;
   wish(); count();

@@ -168,14 +168,48 @@ async fn what_was_skipped_is_said_and_counted() {
         browser.run(&format!("take('gap', {}, '')", json!(gap.to_string()))).await;
         browser.shows("#gaps", &n.to_string()).await;
     }
-    eventually("both are in the list", async || {
-        (browser.count("#rows > .notice").await == 2).then_some(())
-    })
-    .await;
-    assert!(browser.text("#rows > .notice[data-gap='5']").await.contains("from cursor cevents-2 on"));
+    eventually("both are in the list", async || (browser.count("#rows > .notice").await == 2).then_some(()))
+        .await;
+    assert!(
+        browser
+            .text("#rows > .notice[data-gap='5']")
+            .await
+            .contains("/streams/events/records?after=cevents-2;")
+    );
     assert_eq!(browser.text("#total").await, "0", "what was not received was not seen");
     track(&world, ["goes_on"]).await;
     browser.shows("#total", "1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_stood_still_has_each_record_seen_or_skipped() {
+    const SENT: u64 = 40_000;
+    let world = World::start().await;
+    let Some(browser) = at_home(&world).await else { return };
+    track(&world, ["before"]).await;
+    browser.shows("#total", "1").await;
+    // The page stops reading; what lies between it and the server fills up, and the server leaves it behind.
+    let shut = "const read = ReadableStreamDefaultReader.prototype.read; \
+        const gate = new Promise((open) => { window.goOn = open }); \
+        ReadableStreamDefaultReader.prototype.read = async function () { await gate; return read.call(this) }";
+    browser.run(shut).await;
+    let event = json!({"type": "many", "params": {"text": "x".repeat(700)}}).to_string() + "\n";
+    for _ in 0..SENT / 1_000 {
+        let answer = world.post("/events", "application/x-ndjson", event.repeat(1_000)).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    }
+    browser.run("goOn()").await;
+    let number = async |id: &str| browser.text(id).await.parse::<u64>().unwrap_or_default();
+    eventually("each record is seen or skipped", async || {
+        (number("#total").await + number("#gaps").await == SENT + 1).then_some(())
+    })
+    .await;
+    let skipped = number("#gaps").await;
+    note(&format!("of {SENT} records, {skipped} were skipped"));
+    assert!(skipped > 0, "the page was not left behind");
+    assert_eq!(browser.count("#missed:not([hidden])").await, 1, "it is said where it is not drowned");
+    track(&world, ["goes_on"]).await;
+    browser.shows("#rows > :first-child .type", "goes_on").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -207,7 +241,9 @@ async fn a_flood_is_counted_to_the_unit_and_the_tab_does_not_grow() {
     assert_eq!(browser.text("#gaps").await, "0");
     rows_become(&browser, "", 200).await;
     let (end, end_nodes) = browser.held().await;
-    note(&format!("the page's heap: {middle} bytes in the middle, {end} at the end; nodes: {middle_nodes}, {end_nodes}"));
+    note(&format!(
+        "the page's heap: {middle} bytes in the middle, {end} at the end; nodes: {middle_nodes}, {end_nodes}"
+    ));
     assert!(end < middle + (2 << 20), "the heap grew from {middle} to {end} bytes");
     assert!(end_nodes < 12_000, "{end_nodes} nodes are in the document");
     assert!(browser.count("#type option").await <= 202, "types to choose from are bounded");
@@ -236,7 +272,9 @@ async fn on_a_phone_nothing_is_wider_than_the_screen() {
     assert_eq!(world.post("/events", "application/json", event.to_string()).await.status, 202);
     make_key(&world, &wide).await;
     rows_become(&browser, "", 2).await;
-    browser.run("document.querySelectorAll('#rows details, #try').forEach((each) => { each.open = true })").await;
+    browser
+        .run("document.querySelectorAll('#rows details, #try').forEach((each) => { each.open = true })")
+        .await;
     eventually("both records are open", async || {
         (browser.count("#rows .record pre").await == 2).then_some(())
     })
@@ -286,7 +324,8 @@ async fn whoever_may_only_read_sends_as_anybody_may() {
     browser.open(world.live_url()).await;
     browser.shows("#state", "live").await;
     let elsewhere = "/v1/apps/app_other/messages/msg_2";
-    answer_with(&browser, &[(403, "/", "your role"), (202, elsewhere, ""), (403, "/", ""), (401, "/", "")]).await;
+    answer_with(&browser, &[(403, "/", "your role"), (202, elsewhere, ""), (403, "/", ""), (401, "/", "")])
+        .await;
     browser.click("#try summary").await;
     browser.click("#send button").await;
     let said = "202: durable as msg_2; it went to the server's default app, app_other, and is not shown here";
