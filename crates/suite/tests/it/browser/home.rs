@@ -280,6 +280,13 @@ async fn on_a_phone_nothing_is_wider_than_the_screen() {
     })
     .await;
     fits(&browser, "a record in full").await;
+    let gap = json!({"gap": 1_000_000, "stream": "audit", "from": "caudit-0", "cursor": "caudit-0-events-0"});
+    browser.run(&format!("take('gap', {}, '')", json!(gap.to_string()))).await;
+    let strange = json!({"stream": wide, "cursor": "c", "at": "never", "data": [wide]}).to_string();
+    browser.run(&format!("take('', {}, '')", json!(strange))).await;
+    browser.shows("#gaps", "1000000").await;
+    rows_become(&browser, "", 3).await;
+    fits(&browser, "what was skipped, and a record of another shape").await;
     browser.open(&super::events_url(&world)).await;
     browser.shows("#state", "live").await;
     assert_eq!(world.post("/events", "application/json", event.to_string()).await.status, 202);
