@@ -13,7 +13,10 @@ pub use environment::{environment, profiles_file};
 
 use angarium_base::{Error, Result};
 use angarium_journal::{Retention, Window};
-use angarium_kit::http::{Limits, TrustedProxies, parse_duration};
+use angarium_kit::{
+    dead_letters::DEAD_LETTERS,
+    http::{Limits, TrustedProxies, parse_duration},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -56,6 +59,7 @@ pub struct Config {
     pub s3: S3,
     /// What each stream keeps, by its name; `"*"` is for those not named. Without an entry everything is kept.
     pub retention: BTreeMap<String, Keep>,
+    pub dead_letters: DeadLetters,
     pub compat: Compat,
     pub log: Log,
 }
@@ -151,6 +155,13 @@ pub struct Keep {
     pub bytes: Option<u64>,
 }
 
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetters {
+    /// Letters that were given up longer ago are removed.
+    pub keep: Span,
+}
+
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Compat {
@@ -215,6 +226,7 @@ impl Default for Config {
             kafka: Kafka::default(),
             s3: S3::default(),
             retention: BTreeMap::new(),
+            dead_letters: DeadLetters::default(),
             compat: Compat::default(),
             log: Log { level: "info".into(), format: "text".into() },
         }
@@ -245,6 +257,12 @@ impl Default for Http {
             live_readers: limits.live_readers,
             tls: Tls::default(),
         }
+    }
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        DeadLetters { keep: seconds(30 * 86_400) }
     }
 }
 
@@ -388,9 +406,9 @@ impl Config {
         }
         for (stream, keep) in &self.retention {
             // A misspelt name would keep everything, a zero would keep nothing.
-            if !["*", angarium_tracking::EVENTS].contains(&stream.as_str()) {
+            if !["*", angarium_tracking::EVENTS, DEAD_LETTERS].contains(&stream.as_str()) {
                 return Err(invalid(format!(
-                    "retention.{stream}: there is no such stream; there are: events, and \"*\""
+                    "retention.{stream}: there is no such stream; there are: events, dead_letters, and \"*\""
                 )));
             }
             if keep.age.is_some_and(|age| age.0 < Duration::from_secs(1))
@@ -400,6 +418,9 @@ impl Config {
                     "retention.{stream}: `age` is at least 1s and `bytes` at least 1024"
                 )));
             }
+        }
+        if self.dead_letters.keep.0 < Duration::from_secs(1) {
+            return Err(invalid("dead_letters.keep is at least 1s"));
         }
         self.check_listeners()?;
         self.check_engines()?;
@@ -557,6 +578,7 @@ mod tests {
             ("[http.tls]\nclient_ca = \"ca.pem\"", "http.tls.client_ca"),
             ("[http]\ntrusted_proxies = [\"everybody\"]", "http.trusted_proxies"),
             ("[compat]\nanonymous = [\"x\"]", "compat.anonymous"),
+            ("[dead_letters]\nkeep = \"0s\"", "dead_letters.keep"),
             ("[retention.events]\nage = \"0s\"", "retention.events"),
             ("[retention.evnets]\nage = \"1d\"", "retention.evnets"),
         ] {

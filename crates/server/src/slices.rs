@@ -14,6 +14,7 @@ pub fn all(config: &Config) -> Result<Vec<Slice>> {
         angarium_tracking::slice(tracker),
         angarium_streams::slice(),
         angarium_live::slice(),
+        angarium_dead_letters::slice(config.dead_letters.keep.0),
     ])
 }
 
@@ -25,6 +26,7 @@ pub fn migrations() -> Vec<Migration> {
         angarium_kit::fleet::MIGRATIONS,
         angarium_kit::idempotency::MIGRATIONS,
         angarium_kit::dead_letters::MIGRATIONS,
+        angarium_dead_letters::MIGRATIONS,
     ]
     .concat()
 }
@@ -35,6 +37,7 @@ pub fn codes() -> Vec<Code> {
         angarium_base::error::CODES,
         angarium_blobs::CODES,
         angarium_db::CODES,
+        angarium_dead_letters::CODES,
         angarium_feed::CODES,
         angarium_journal::CODES,
         angarium_kafka::CODES,
