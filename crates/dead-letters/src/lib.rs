@@ -46,7 +46,7 @@ pub fn slice(keep: Duration) -> Slice {
         routes: api::routes(),
         direct: None,
         workers: vec![
-            (Runs::Alone("redrives"), Box::new(|kit, stop| Box::pin(worker::run(kit, stop)))),
+            (Runs::OneOf(Role::Worker, "redrives"), Box::new(|kit, stop| Box::pin(worker::run(kit, stop)))),
             (
                 Runs::Alone("dead letter retention"),
                 Box::new(move |kit, stop| Box::pin(upkeep::expire(kit, keep, stop))),

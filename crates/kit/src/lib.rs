@@ -124,6 +124,8 @@ pub enum Runs {
     On(fleet::Role),
     /// One of those with the role `timer`: who holds the lease of this name.
     Alone(&'static str),
+    /// One of those with this role.
+    OneOf(fleet::Role, &'static str),
 }
 
 /// A route that is tried before the router, because a router's boxes cost as much as the whole of its work.

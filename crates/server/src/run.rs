@@ -177,10 +177,11 @@ fn start(workers: &mut JoinSet<()>, kit: &Kit, runs: Runs, worker: StartWorker) 
         Runs::Everywhere => true,
         Runs::On(role) => kit.fleet.has(role),
         Runs::Alone(_) => kit.fleet.has(Role::Timer),
+        Runs::OneOf(role, _) => kit.fleet.has(role),
     };
     match runs {
         _ if !is_for_us => {}
-        Runs::Alone(name) => drop(workers.spawn(alone(kit.clone(), name, worker))),
+        Runs::Alone(name) | Runs::OneOf(_, name) => drop(workers.spawn(alone(kit.clone(), name, worker))),
         Runs::Everywhere | Runs::On(_) => drop(workers.spawn(worker(kit.clone(), kit.stop.clone()))),
     }
 }

@@ -95,6 +95,9 @@ impl Inbox {
 
     /// Counts letters of whom something became, for the metrics: after the commit, because a transaction may run twice.
     pub fn count(kit: &Kit, kind: &str, change: Change, letters: u64) {
+        if letters == 0 {
+            return;
+        }
         let labels = DeadLetterChange { kind: kind.to_owned(), change: change.as_str().to_owned() };
         kit.metrics.dead_letter_changes.get_or_create(&labels).inc_by(letters);
     }
