@@ -4,11 +4,13 @@
 //! wherever it stands. This module is the one place where the environment is read.
 
 mod access;
+mod dead_letters;
 mod engines;
 mod environment;
 mod messages;
 
 pub use access::{Auth, Issuer, RateLimits, SecretKeys, TrustedProxy};
+pub use dead_letters::DeadLetters;
 pub use engines::{Kafka, Postgres, S3, Store};
 pub use environment::{environment, profiles_file};
 pub use messages::Messages;
@@ -163,13 +165,6 @@ pub struct Keep {
     pub bytes: Option<u64>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub struct DeadLetters {
-    /// Letters that were given up longer ago are removed.
-    pub keep: Span,
-}
-
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Compat {
@@ -268,12 +263,6 @@ impl Default for Http {
             live_readers: limits.live_readers,
             tls: Tls::default(),
         }
-    }
-}
-
-impl Default for DeadLetters {
-    fn default() -> Self {
-        DeadLetters { keep: seconds(30 * 86_400) }
     }
 }
 
@@ -435,9 +424,7 @@ impl Config {
                 )));
             }
         }
-        if self.dead_letters.keep.0 < Duration::from_secs(1) {
-            return Err(invalid("dead_letters.keep is at least 1s"));
-        }
+        self.dead_letters.check()?;
         self.messages.check()?;
         self.check_listeners()?;
         self.check_engines()?;
