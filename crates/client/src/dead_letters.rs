@@ -7,10 +7,11 @@ use crate::{
 use bytes::Bytes;
 use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 /// Work that was given up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Names the letter.
     pub id: String,
@@ -36,7 +37,7 @@ pub struct DeadLetter {
     pub size_bytes: u64,
     /// The original, where it is JSON; only of a letter that is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<serde_json::Value>,
+    pub body: Option<Box<RawValue>>,
 }
 
 /// Which letters are meant; what is `None` is not asked for.
@@ -79,6 +80,16 @@ pub struct Redrive {
     pub id: String,
     /// `running`, `done` or `stopped`.
     pub state: String,
+    /// What was asked for; `None`: any.
+    pub kind: Option<String>,
+    /// What was asked for; `None`: any.
+    pub code: Option<String>,
+    /// What was asked for; `None`: any.
+    pub source: Option<String>,
+    /// What was asked for, RFC 3339.
+    pub from: Option<String>,
+    /// What was asked for, RFC 3339.
+    pub to: Option<String>,
     /// Letters a second.
     pub rate: u32,
     /// Letters at most; `None`: all.

@@ -269,7 +269,7 @@ fn letter_text(letter: &DeadLetter) -> String {
         ["bytes".into(), letter.size_bytes.to_string()],
     ];
     match &letter.body {
-        Some(body) => format!("{}\n\n{}", aligned(&rows), printable(&body.to_string())),
+        Some(body) => format!("{}\n\n{}", aligned(&rows), printable(body.get())),
         None => aligned(&rows),
     }
 }
