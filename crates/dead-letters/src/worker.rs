@@ -44,13 +44,10 @@ struct Under {
 }
 
 /// What came of a piece.
-enum Piece {
-    /// The redrive is no longer where it was read.
-    Passed,
-    Done {
-        run: RunRow,
-        kinds: Vec<String>,
-    },
+struct Moved {
+    run: RunRow,
+    /// Of each letter that was run again.
+    kinds: Vec<String>,
 }
 
 /// Carries out what is asked for, until `stop`. May be dropped at any await.
@@ -116,8 +113,9 @@ async fn round(
 async fn carry_on(kit: &Kit, run: RunRow, known: &mut Under, due: u64) -> Result<()> {
     let limit = known.limit.min(due as i64);
     match piece(kit, &run, limit, known.tries >= TRIES).await {
-        Ok(Piece::Passed) => {}
-        Ok(Piece::Done { run: moved, kinds }) => {
+        // It is no longer where it was read: the next round sees where it is.
+        Ok(None) => {}
+        Ok(Some(Moved { run: moved, kinds })) => {
             known.pace.spend(kinds.len() as u64);
             (known.limit, known.tries) = (PIECE.min(known.limit * 2), 0);
             kinds.iter().for_each(|kind| Inbox::count(kit, kind, Change::Redriven, 1));
@@ -140,13 +138,13 @@ async fn carry_on(kit: &Kit, run: RunRow, known: &mut Under, due: u64) -> Result
 }
 
 /// One transaction: up to `limit` letters become due again. `passes_over`: the first one is left where it is instead.
-async fn piece(kit: &Kit, run: &RunRow, limit: i64, passes_over: bool) -> Result<Piece> {
+async fn piece(kit: &Kit, run: &RunRow, limit: i64, passes_over: bool) -> Result<Option<Moved>> {
     let inbox = Inbox::of(kit, &run.app).await?;
     let (own, run, now) = (kit.clone(), run.clone(), kit.clock.now());
     kit.db
         .write(move |tx| {
             if !store::hold_run(tx, &run.app, &run)? {
-                return Ok(Piece::Passed);
+                return Ok(None);
             }
             let (mut moved, mut kinds) = (run.clone(), Vec::new());
             let limit = limit.min(run.left().unwrap_or(limit));
@@ -170,7 +168,7 @@ async fn piece(kit: &Kit, run: &RunRow, limit: i64, passes_over: bool) -> Result
                 }
             }
             store::move_run(tx, &run.app, &moved)?;
-            Ok(Piece::Done { run: moved, kinds })
+            Ok(Some(Moved { run: moved, kinds }))
         })
         .await
 }
