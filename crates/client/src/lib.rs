@@ -14,6 +14,7 @@
 //! | [`audit`] | [`Client::list_audit`] |
 //! | [`dead_letters`] | [`Client::list_dead_letters`], [`Client::show_dead_letter`], [`Client::redrive_dead_letter`], [`Client::redrive_dead_letters`], [`Client::delete_dead_letter`] and the like |
 //! | [`events`] | [`Client::track_events`], [`Client::list_events`], [`Client::show_event_stats`] |
+//! | [`messages`] | [`Client::send_message`], [`Client::list_messages`], [`Client::show_message`], [`Client::show_message_schema`], [`Client::put_message_schema`], [`Client::delete_message_schema`] |
 //! | [`streams`] | [`Client::list_streams`], [`Client::read_records`], [`Client::poll_group`], [`Client::commit_group`], [`Client::show_group`] |
 //! | [`live`] | [`Client::live`] |
 //! | [`health`] | [`Client::health`] |
@@ -39,6 +40,7 @@ pub mod grants;
 pub mod health;
 pub mod keys;
 pub mod live;
+pub mod messages;
 mod page;
 pub mod processes;
 pub mod retry;
@@ -55,6 +57,7 @@ pub use grants::{Grant, NewGrant, Role};
 pub use health::Health;
 pub use keys::{Key, KeyMade, NewKey};
 pub use live::{LiveFeed, LiveFrame, LiveQuery};
+pub use messages::{ListMessages, Message, MessageSchema, MessageTaken};
 pub use page::Page;
 pub use processes::Process;
 pub use retry::Retry;

@@ -19,6 +19,7 @@ mod grants;
 mod import;
 mod keys;
 mod log_reader;
+mod messages;
 mod migrate;
 mod output;
 mod profile;
@@ -57,6 +58,8 @@ enum Command {
     Tail(tail::TailArgs),
     /// Show events, and how many there were
     Events(events::EventsArgs),
+    /// Send messages, read them, and say what they may be
+    Messages(messages::MessagesArgs),
     /// Show the streams of an app
     Streams(events::StreamsArgs),
     /// Make, show, change and delete apps
@@ -130,6 +133,7 @@ async fn run(command: Command) -> Result {
         Command::Send(args) => send::run(args).await,
         Command::Tail(args) => tail::run(args).await,
         Command::Events(args) => events::run(args).await,
+        Command::Messages(args) => messages::run(args).await,
         Command::Streams(args) => events::streams(args).await,
         Command::Apps(args) => apps::run(args).await,
         Command::Grants(args) => grants::run(args).await,

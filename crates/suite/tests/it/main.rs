@@ -24,6 +24,7 @@ mod live;
 mod main_job;
 mod manners;
 mod matrix;
+mod messages;
 mod operations;
 mod sdks;
 mod streams;
