@@ -10,6 +10,7 @@ mod compat;
 mod config;
 mod connection;
 mod consume;
+mod dead_letters;
 mod doctor;
 mod events;
 mod failure;
@@ -69,6 +70,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Show who changed what in an app
     Audit(audit::AuditArgs),
+    /// Show, run again and delete what was given up in an app
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Show who you are to the server, and your roles
     Whoami(connection::CallArgs),
     /// Keep servers and keys under a name
@@ -136,6 +139,7 @@ async fn run(command: Command) -> Result {
         Command::Grants(args) => grants::run(args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Whoami(args) => apps::whoami(args).await,
         Command::Profile(args) => profile::run(args),
         Command::Token(args) => token::run(args),

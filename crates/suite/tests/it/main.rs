@@ -8,6 +8,7 @@ mod cli_tenants;
 mod clients;
 mod clock;
 mod crash;
+mod dead_letters;
 mod disk;
 mod fault;
 mod faults;

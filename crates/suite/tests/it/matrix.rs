@@ -296,7 +296,7 @@ impl Matrix<'_> {
         let content_type = answer.header("content-type").split(';').next().unwrap_or_default();
         let is_documented = match types.is_empty() {
             true => content_type.is_empty() && answer.body.is_empty(),
-            false => types.iter().any(|one| one == content_type),
+            false => types.iter().any(|one| one == content_type || one == "*/*"),
         };
         if !is_documented {
             self.faults.push(format!("{id} × {who}: {status} comes as {content_type:?}, not as {types:?}"));

@@ -1,5 +1,6 @@
 //! Every operation of the running server's own document, and a good request for each.
 
+use crate::dead_letters::{new_letter, new_redrive};
 use crate::tenants::{Identity, Tenant, new_bundle_id, new_email};
 use angarium_suite::{Reply, World};
 use reqwest::Method;
@@ -120,6 +121,13 @@ impl Operation {
                     .then(|| ("application/x-www-form-urlencoded", "a=1".to_owned()));
                 vec![Sent { names: vec![("type", "seen".into())], body, status: Some(204), ..plain }]
             }
+            "list_dead_letters" | "redrive_dead_letters" | "delete_dead_letters" | "list_redrives" => {
+                vec![plain]
+            }
+            "show_dead_letter" | "show_dead_letter_body" | "redrive_dead_letter" | "delete_dead_letter" => {
+                vec![one("id", new_letter(tenant).await)]
+            }
+            "show_redrive" | "stop_redrive" => vec![one("id", new_redrive(tenant).await)],
             "send_messages" | "send_dummy" => {
                 let lines = ("application/x-ndjson", "{\"n\":1}\n[2]\n".to_owned());
                 vec![plain, Sent { body: Some(lines), ..Sent::default() }]
