@@ -39,7 +39,7 @@ pub use groups::{CODES, COMMIT_OUT_OF_RANGE, GROUP_LEASED, Group, Handed, LEASE_
 pub use maintenance::Retention;
 pub use remote::{Ack, RemoteOptions, Shipping};
 
-use angarium_base::{AppId, Clock, Result};
+use angarium_base::{AppId, Clock, Result, secret};
 use angarium_db::{Db, Engines, Migration, Tx};
 use dedupe::{IdHash, Remembered, Seen};
 use lane::{Committing, Ends};
@@ -64,12 +64,14 @@ pub const MIGRATIONS: &[Migration] = &[
         "journal_0004",
         include_str!("../migrations/0004_outbox_postgres.sql"),
     ),
+    Migration::new("journal_0007", include_str!("../migrations/0007_lineage.sql")),
 ];
 
 /// The schema of a node's spool.
 pub const SPOOL_MIGRATIONS: &[Migration] = &[
     Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
     Migration::new("journal_0006", include_str!("../migrations/0006_spool.sql")),
+    Migration::new("journal_0007", include_str!("../migrations/0007_lineage.sql")),
 ];
 
 /// Frames that one read takes into memory at most, beyond the first batch.
@@ -109,6 +111,8 @@ struct State {
     options: Options,
     /// Keys the hashes of record ids; the data directory's own.
     seed: u64,
+    /// What the store is known by; another one after a restore.
+    lineage: String,
     lane: Arc<lane::Lane>,
     seen: Remembered,
     tails: Arc<Tails>,
@@ -246,6 +250,7 @@ impl Journal {
     ) -> Result<Journal> {
         let (window, now) = (options.window, clock.now());
         let seed = db.write(load_seed).await?;
+        let lineage = db.write(move |tx| store::lineage(tx, now)).await?;
         db.write(dedupe::discard_unsealed).await?;
         let seen = if db.is_shared() {
             Remembered::Shared(window)
@@ -283,6 +288,7 @@ impl Journal {
             clock,
             options,
             seed,
+            lineage,
             lane,
             seen,
             tails,
@@ -411,6 +417,13 @@ impl Journal {
             head.mark_unchanged();
         }
         Ok(head)
+    }
+
+    /// What the offsets of a stream belong to, in 16 letters and digits: the same for as long as the stream goes on,
+    /// in every process; another one when it begins anew, or when the store was restored from a backup.
+    pub fn epoch(&self, stream: &Stream) -> String {
+        let parts = [self.0.lineage.as_bytes(), stream.app.as_str().as_bytes(), &stream.id.to_be_bytes()];
+        secret::hex(&secret::hash_all(&parts)[..8])
     }
 
     /// The stream's next offset.
