@@ -15,6 +15,7 @@
 //! | [`events`] | [`Client::track_events`], [`Client::list_events`], [`Client::show_event_stats`] |
 //! | [`streams`] | [`Client::list_streams`], [`Client::read_records`], [`Client::poll_group`], [`Client::commit_group`], [`Client::show_group`] |
 //! | [`live`] | [`Client::live`] |
+//! | [`live_tokens`] | [`Client::create_live_token`], [`Client::show_presence`] |
 //! | [`health`] | [`Client::health`] |
 //! | [`processes`] | [`Client::list_processes`] |
 //!
@@ -37,6 +38,7 @@ pub mod grants;
 pub mod health;
 pub mod keys;
 pub mod live;
+pub mod live_tokens;
 mod page;
 pub mod processes;
 pub mod retry;
@@ -52,6 +54,7 @@ pub use grants::{Grant, NewGrant, Role};
 pub use health::Health;
 pub use keys::{Key, KeyMade, NewKey};
 pub use live::{LiveFeed, LiveFrame, LiveQuery};
+pub use live_tokens::{LiveTokenMade, NewLiveToken, Presence, Present};
 pub use page::Page;
 pub use processes::Process;
 pub use retry::Retry;

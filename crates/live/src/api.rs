@@ -12,8 +12,7 @@ use angarium_base::{
     json::escape_into,
 };
 use angarium_kit::{
-    Kit,
-    grants,
+    Kit, grants,
     http::{
         Answer, Doc, Params, Routes,
         doc::{AFTER, Param, cursor, text},
@@ -53,8 +52,11 @@ const MAX_STREAMS: usize = 16;
 /// A client has nothing to say on a feed's socket.
 const MAX_SAID_BYTES: usize = 4 << 10;
 
-const STREAMS: Param =
-    Param::optional("streams", "names of streams between commas, 16 at most; if not given, events, or those of the live token", text);
+const STREAMS: Param = Param::optional(
+    "streams",
+    "names of streams between commas, 16 at most; if not given, events, or those of the live token",
+    text,
+);
 const TYPE: Param = Param::optional("type", "only records of this kind", text);
 const TOKEN: Param = Param::optional(
     "token",
@@ -266,7 +268,13 @@ impl Ending {
     }
 }
 
-async fn serve_socket(mut ending: Ending, kit: Kit, mut reader: Reader, seat: (Seat, Present), socket: WebSocket) {
+async fn serve_socket(
+    mut ending: Ending,
+    kit: Kit,
+    mut reader: Reader,
+    seat: (Seat, Present),
+    socket: WebSocket,
+) {
     let (mut to, mut from) = socket.split();
     let mut writer = records::Writer::default();
     loop {

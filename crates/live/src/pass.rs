@@ -92,8 +92,9 @@ impl Pass {
         if let Some(token) = &self.token
             && !token.streams.iter().any(|stream| stream == name)
         {
-            return Err(FORBIDDEN
-                .err(format!("this live token is for other streams: {}", token.streams.join(", "))));
+            return Err(
+                FORBIDDEN.err(format!("this live token is for other streams: {}", token.streams.join(", ")))
+            );
         }
         records::find_stream(kit, &self.allowed, name).await
     }

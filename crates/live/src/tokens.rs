@@ -9,7 +9,7 @@
 //! can open what any has made, and nobody else can read who made it. It ends by itself, and before that with the app
 //! and with the key or the role of whoever made it.
 
-use crate::{Live, INVALID_LIVE_TOKEN, LIVE_TOKEN_EXPIRED, api::FollowFeed, store};
+use crate::{INVALID_LIVE_TOKEN, LIVE_TOKEN_EXPIRED, Live, api::FollowFeed, store};
 use angarium_base::{Context, KeyId, Result, clock::Millis, error::INVALID_PARAMETER, time};
 use angarium_kit::{
     Kit,
@@ -273,6 +273,7 @@ fn minter(principal: Option<&Principal>) -> Option<Minter> {
 }
 
 fn over() -> angarium_base::Error {
-    INVALID_LIVE_TOKEN
-        .err("whoever made this live token may not read this app any more, or the app is gone; ask for another")
+    INVALID_LIVE_TOKEN.err(
+        "whoever made this live token may not read this app any more, or the app is gone; ask for another",
+    )
 }

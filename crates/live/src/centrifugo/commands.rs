@@ -6,9 +6,7 @@ use super::{
     position,
     session::{PING_EVERY, Session, Subscription},
     speaker::Speaker,
-    wire::{
-        Answer, AskHistory, Command, Connect, Connected, Method, Push, Refreshed, Subscribe, Subscribed,
-    },
+    wire::{Answer, AskHistory, Command, Connect, Connected, Method, Push, Refreshed, Subscribe, Subscribed},
 };
 use crate::{
     pass::{Pass, Who},
@@ -168,8 +166,7 @@ impl Session {
         let (pass, stream) = self.channel(&asked.channel).await?;
         let (name, wants_joins) = (stream.name().to_owned(), asked.wants_joins && may_see_others(&pass));
         let taken_up = async {
-            let mut follower =
-                Follower::new(&self.kit.journal, stream, self.kit.limits.live_backlog).await?;
+            let mut follower = Follower::new(&self.kit.journal, stream, self.kit.limits.live_backlog).await?;
             let taken_up = position::take_up(&self.kit, &mut follower, asked, self.encoding).await?;
             Ok((follower, taken_up))
         };
@@ -179,8 +176,7 @@ impl Session {
             self.changes = Some(self.live.presence.changes());
         }
         let (app, now) = (pass.allowed.app_id().clone(), self.kit.clock.now());
-        let present =
-            self.live.presence.enter(&app, (&self.client, &pass.who(), "centrifugo"), &[name], now);
+        let present = self.live.presence.enter(&app, (&self.client, &pass.who(), "centrifugo"), &[name], now);
         let channel = asked.channel.clone();
         self.subscriptions.push(Subscription { channel, pass, follower, wants_joins, _present: present });
         Ok(subscribed)
@@ -198,8 +194,7 @@ impl Session {
         if !may_see_others(&pass) {
             return Err(codes::PERMISSION_DENIED);
         }
-        let everywhere =
-            presence::everywhere(&self.kit, &self.live.presence, pass.allowed.app_id()).await;
+        let everywhere = presence::everywhere(&self.kit, &self.live.presence, pass.allowed.app_id()).await;
         let (_, known) = everywhere.map_err(|error| Fault::from(&error))?;
         let follows = |streams: &[String]| streams.iter().any(|other| other == stream.name());
         Ok(known

@@ -6,10 +6,10 @@ use angarium_journal::{Journal, Record, Stream};
 use std::time::Duration;
 use tokio::{sync::watch, time::sleep};
 
-/// Records that are read in one go.
-const STRIDE: u64 = 256;
-/// Bytes that are written in one go, beyond the first record.
-const FRAME_BYTES: usize = 128 << 10;
+/// Records that are read in one go: many small ones, few large ones.
+const STRIDES: std::ops::RangeInclusive<u64> = 8..=512;
+/// Bytes of a frame, beyond its first record. A client on a bad line goes on from the last whole one.
+const FRAME_BYTES: usize = 32 << 10;
 /// How long it waits for a record that is rung and not to be read yet.
 const NOT_YET: Duration = Duration::from_millis(20);
 
@@ -18,6 +18,7 @@ pub struct Follower {
     stream: Stream,
     head: watch::Receiver<u64>,
     next: u64,
+    stride: u64,
     /// How many records it may be behind, once it has been at the end.
     backlog: u64,
     has_caught_up: bool,
@@ -39,7 +40,15 @@ impl Follower {
     pub async fn new(journal: &Journal, stream: Stream, backlog: u64) -> Result<Follower> {
         let mut head = journal.watch(&stream).await?;
         let next = *head.borrow_and_update();
-        Ok(Follower { journal: journal.clone(), stream, head, next, backlog, has_caught_up: true })
+        Ok(Follower {
+            journal: journal.clone(),
+            stream,
+            head,
+            next,
+            stride: *STRIDES.start(),
+            backlog,
+            has_caught_up: true,
+        })
     }
 
     pub fn stream(&self) -> &Stream {
@@ -99,17 +108,20 @@ impl Follower {
         room: impl Fn(&O) -> bool,
         mut render: impl FnMut(&mut O, &Record<'_>),
     ) -> Result<bool> {
-        let page = self.journal.read(&self.stream, self.next, STRIDE).await?;
+        let page = self.journal.read(&self.stream, self.next, self.stride).await?;
+        let from = self.next;
         for record in page.records().take_while(|record| record.offset < end) {
             if record.offset > self.next {
                 return Ok(false);
             }
             if !room(out) {
-                break;
+                self.stride = (self.next - from).clamp(*STRIDES.start(), *STRIDES.end());
+                return Ok(true);
             }
             render(out, &record);
             self.next = record.offset + 1;
         }
+        self.stride = (self.stride * 2).min(*STRIDES.end());
         Ok(true)
     }
 }

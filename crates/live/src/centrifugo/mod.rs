@@ -82,10 +82,8 @@ async fn connect_centrifugo(
     };
     let seat = Seat::take(&kit)?;
     let header = bearer(&parts.headers);
-    let upgrade = upgrade
-        .protocols([PROTOBUF, JSON])
-        .max_message_size(MAX_SAID_BYTES)
-        .max_frame_size(MAX_SAID_BYTES);
+    let upgrade =
+        upgrade.protocols([PROTOBUF, JSON]).max_message_size(MAX_SAID_BYTES).max_frame_size(MAX_SAID_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
         let is_protobuf = socket.protocol().is_some_and(|protocol| protocol == PROTOBUF);
         let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };

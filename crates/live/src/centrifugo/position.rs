@@ -11,9 +11,9 @@ use angarium_kit::Kit;
 use std::collections::VecDeque;
 
 /// Publications, and their bytes, that the answer to a subscribe command has. The rest follows it as if it were new,
-/// without a seam: so many clients can come back at once and no answer is large.
+/// without a seam: many clients can come back at once, and one on a bad line gets on whenever a frame comes through.
 const RECOVERED_MAX: usize = 1_000;
-const RECOVERED_BYTES: usize = 512 << 10;
+const RECOVERED_BYTES: usize = 32 << 10;
 /// What an answer to a history command has.
 const HISTORY_MAX: usize = 1_000;
 const HISTORY_BYTES: usize = 1 << 20;

@@ -40,8 +40,9 @@ const PONG_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// It is looked at least this often whether those who are connected may be.
 const LOOK: Duration = Duration::from_secs(60);
-/// Answers to the commands of one frame are written when they are so many bytes together.
-const ANSWERS_BYTES: usize = 256 << 10;
+/// Answers to the commands of one frame are written when they are so many bytes together: that to connect, and those
+/// that are small, come through before one that is large.
+const ANSWERS_BYTES: usize = 4 << 10;
 
 pub struct Session {
     pub kit: Kit,
@@ -159,10 +160,17 @@ impl Session {
     async fn hear(&mut self, frame: &[u8], socket: &mut Socket) -> Result<(), End> {
         let commands = self.encoding.commands(frame).ok_or(codes::BAD_REQUEST)?;
         for command in commands {
-            self.obey(command).await?;
-            if self.out.len() > ANSWERS_BYTES {
-                self.flush(socket).await?;
+            let before = std::mem::take(&mut self.out);
+            let obeyed = self.obey(command).await;
+            if before.len() + self.out.len() > ANSWERS_BYTES || obeyed.is_err() {
+                if !before.is_empty() {
+                    socket.write(before).await?;
+                }
+            } else {
+                let answer = std::mem::replace(&mut self.out, before);
+                self.encoding.join(&mut self.out, &answer);
             }
+            obeyed?;
         }
         Ok(())
     }
@@ -216,11 +224,7 @@ impl Session {
         let ended = self.subscriptions.extract_if(.., |subscription| !subscription.pass.still_holds(&kit));
         let (code, reason) = codes::UNSUBSCRIBED;
         for subscription in ended {
-            self.encoding.push(
-                &mut self.out,
-                &subscription.channel,
-                &Push::Unsubscribe { code, reason },
-            );
+            self.encoding.push(&mut self.out, &subscription.channel, &Push::Unsubscribe { code, reason });
         }
     }
 
@@ -231,8 +235,8 @@ impl Session {
         }
         let push = if *has_joined { Push::Join { client, who } } else { Push::Leave { client, who } };
         for subscription in self.subscriptions.iter().filter(|subscription| subscription.wants_joins) {
-            let is_its = subscription.pass.allowed.app_id() == app
-                && subscription.follower.stream().name() == stream;
+            let is_its =
+                subscription.pass.allowed.app_id() == app && subscription.follower.stream().name() == stream;
             if is_its {
                 self.encoding.push(&mut self.out, &subscription.channel, &push);
             }
@@ -243,12 +247,8 @@ impl Session {
         match step {
             Ok(Step::Written(frames, n)) => {
                 self.kit.metrics.live_frames.inc_by(n);
-                // There may be an unsubscribe push before it, of another channel.
-                if self.out.is_empty() {
-                    self.out = frames;
-                } else {
-                    self.encoding.join(&mut self.out, &frames);
-                }
+                // Nothing else is to be written at this point.
+                self.out = frames;
                 Ok(())
             }
             Ok(Step::Slow) => {

@@ -101,8 +101,7 @@ impl Speaker {
         };
         let found = async {
             let nothing = Nothing::default();
-            let allowed =
-                Allowed::for_known(kit, nothing.asked(), &app, self.principal.clone()).await?;
+            let allowed = Allowed::for_known(kit, nothing.asked(), &app, self.principal.clone()).await?;
             let pass = Pass { allowed, token: self.token.clone() };
             pass.is_for_its_app()?;
             let stream = pass.stream(kit, name).await?;

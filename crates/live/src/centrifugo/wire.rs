@@ -177,7 +177,7 @@ impl Encoding {
 
     /// Appends frames that were written apart.
     pub fn join(self, out: &mut Vec<u8>, frames: &[u8]) {
-        if self == Encoding::Json && !out.is_empty() {
+        if self == Encoding::Json && !out.is_empty() && !frames.is_empty() {
             out.push(b'\n');
         }
         out.extend_from_slice(frames);

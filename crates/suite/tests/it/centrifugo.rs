@@ -90,7 +90,10 @@ async fn one_frame_connects_and_subscribes_and_publications_follow() {
     send(&world, 3..5).await;
     let publications = client.publications(2).await;
     assert_eq!(offsets(&publications), [4, 5]);
-    assert_eq!((&publications[0]["data"]["params"]["n"], &publications[0]["tags"]["kind"]), (&json!(3), &json!("n")));
+    assert_eq!(
+        (&publications[0]["data"]["params"]["n"], &publications[0]["tags"]["kind"]),
+        (&json!(3), &json!("n"))
+    );
     let ended = client.call(json!({ "unsubscribe": { "channel": "events" } })).await;
     assert_eq!(ended["unsubscribe"], json!({}));
     send(&world, 5..6).await;
@@ -132,7 +135,8 @@ async fn a_position_that_cannot_be_recovered_is_told_so() {
         assert_eq!((&subscribed["was_recovering"], &subscribed["recovered"]), (&json!(true), &json!(false)));
         assert_eq!((&subscribed["offset"], recovered(&subscribed)), (&json!(10), vec![]));
         client.call(json!({ "unsubscribe": { "channel": "events" } })).await;
-        let strict = json!({ "channel": "events", "recover": true, "offset": offset, "epoch": epoch, "flag": 2 });
+        let strict =
+            json!({ "channel": "events", "recover": true, "offset": offset, "epoch": epoch, "flag": 2 });
         assert_eq!(client.refusal(json!({ "subscribe": strict })).await, 112);
     }
     let any = client.recover("events", 5, &json!("")).await;
@@ -141,7 +145,8 @@ async fn a_position_that_cannot_be_recovered_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_took_is_not_recovered_and_the_rest_is() {
-    let world = World::start_with("[retention.events]\nbytes = 40000\n[streams]\nretention_every = \"100ms\"").await;
+    let world =
+        World::start_with("[retention.events]\nbytes = 40000\n[streams]\nretention_every = \"100ms\"").await;
     let mut n = 0;
     let first = eventually("retention takes something", async || {
         send_padded(&world, "n", n..n + 10, 1_000).await;
@@ -154,7 +159,10 @@ async fn what_retention_took_is_not_recovered_and_the_rest_is() {
     let mut client = Client::connected(&world, world.secret_key()).await;
     let gone = client.recover("events", first.saturating_sub(1), &json!("")).await;
     assert_eq!(gone["recovered"], false, "{first}");
-    assert_eq!(client.refusal(json!({ "history": { "channel": "events", "since": { "offset": 0 } } })).await, 112);
+    assert_eq!(
+        client.refusal(json!({ "history": { "channel": "events", "since": { "offset": 0 } } })).await,
+        112
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +177,11 @@ async fn history_goes_forwards_and_backwards() {
     };
     let of = |history: &Value| offsets(history["publications"].as_array().expect("there are some or none"));
     let position = history(json!({})).await;
-    assert_eq!((&position["offset"], of(&position)), (&json!(20), vec![]), "without a limit, the position alone");
+    assert_eq!(
+        (&position["offset"], of(&position)),
+        (&json!(20), vec![]),
+        "without a limit, the position alone"
+    );
     assert_eq!(of(&history(json!({ "limit": 3 })).await), [1, 2, 3]);
     assert_eq!(of(&history(json!({ "limit": 3, "reverse": true })).await), [20, 19, 18]);
     assert_eq!(of(&history(json!({ "limit": -1 })).await), range(1..21));
@@ -326,7 +338,8 @@ async fn a_server_that_stops_says_so() {
 /// A live token, made by a key.
 async fn live_token(world: &World, key: &str, body: Value) -> String {
     let caller = world.caller().with_key(key);
-    let made = caller.try_post("/live/tokens", "application/json", body.to_string()).await.expect("an answer");
+    let made =
+        caller.try_post("/live/tokens", "application/json", body.to_string()).await.expect("an answer");
     assert_eq!(made.status, 201, "{}", made.text());
     text(&made.json(), "token")
 }
@@ -334,7 +347,8 @@ async fn live_token(world: &World, key: &str, body: Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_token_is_for_its_streams_and_for_nothing_else() {
     let world = World::start().await;
-    let token = live_token(&world, world.secret_key(), json!({ "streams": ["events"], "subject": "player-1" })).await;
+    let token =
+        live_token(&world, world.secret_key(), json!({ "streams": ["events"], "subject": "player-1" })).await;
     assert!(token.starts_with("ang_lt_"), "{token}");
     let mut client = Client::open(&world).await;
     let connected = client.call(json!({ "connect": { "token": token } })).await["connect"].clone();
@@ -343,7 +357,11 @@ async fn a_live_token_is_for_its_streams_and_for_nothing_else() {
     for (channel, code) in [("audit", 103), ("nothing", 103), ("com.else.where:events", 102)] {
         assert_eq!(client.refusal(json!({ "subscribe": { "channel": channel } })).await, code, "{channel}");
     }
-    assert_eq!(client.refusal(json!({ "presence": { "channel": "events" } })).await, 103, "it says nothing of that");
+    assert_eq!(
+        client.refusal(json!({ "presence": { "channel": "events" } })).await,
+        103,
+        "it says nothing of that"
+    );
     let present = world.get("/live/presence").await.json();
     assert_eq!(present["items"][0]["kind"], "token");
     assert_eq!((&present["items"][0]["id"], &present["connections"]), (&json!("player-1"), &json!(1)));
@@ -363,7 +381,11 @@ async fn a_live_token_is_for_its_streams_and_for_nothing_else() {
 async fn a_live_token_opens_the_feed_by_its_query_and_ends_with_its_maker() {
     let world = World::start().await;
     let admin = world.caller();
-    let key = admin.try_post("/keys", "application/json", json!({ "name": "minter", "role": "sender" }).to_string());
+    let key = admin.try_post(
+        "/keys",
+        "application/json",
+        json!({ "name": "minter", "role": "sender" }).to_string(),
+    );
     let key = key.await.expect("an answer").json();
     let token = live_token(&world, &text(&key, "key"), json!({ "streams": ["events"], "ttl_s": 60 })).await;
     let open = async |query: &str| {
@@ -401,9 +423,11 @@ async fn those_who_come_and_go_are_seen_by_who_asks() {
     player.subscribe("events").await;
     let joined = watcher.next().await.expect("a push")["push"].clone();
     assert_eq!((&joined["channel"], &joined["join"]["info"]["user"]), (&json!("events"), &json!("player-2")));
-    let stats = player.call(json!({ "presence_stats": { "channel": "events" } })).await["presence_stats"].clone();
+    let stats =
+        player.call(json!({ "presence_stats": { "channel": "events" } })).await["presence_stats"].clone();
     assert_eq!(stats, json!({ "num_clients": 2, "num_users": 2 }));
-    let present = player.call(json!({ "presence": { "channel": "events" } })).await["presence"]["presence"].clone();
+    let present =
+        player.call(json!({ "presence": { "channel": "events" } })).await["presence"]["presence"].clone();
     let client = text(&joined["join"]["info"], "client");
     assert_eq!(present[&client]["user"], "player-2", "{present}");
     drop(player);
@@ -420,7 +444,11 @@ async fn one_process_takes_what_another_has_made_and_knows_who_is_there() {
     send(&one, 0..5).await;
     assert_eq!(offsets(&client.publications(5).await), range(1..6));
     let mut other = Client::connected(&one, &token).await;
-    assert_eq!(recovered(&other.recover("events", 2, &epoch).await), range(3..6), "the epoch is the stream's");
+    assert_eq!(
+        recovered(&other.recover("events", 2, &epoch).await),
+        range(3..6),
+        "the epoch is the stream's"
+    );
     let seen = eventually("both are seen", async || {
         let present = one.get("/live/presence").await.json();
         (present["connections"] == 2).then_some(present)

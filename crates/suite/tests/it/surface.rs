@@ -103,8 +103,8 @@ impl Operation {
             "show_liveness" | "show_readiness" | "show_old_health" | "show_metrics" | "show_openapi"
             | "show_docs" | "show_errors" | "show_live_page" | "show_home" | "show_identity"
             | "list_processes" | "list_apps" | "show_app" | "change_app" | "delete_app" | "list_grants"
-            | "list_keys" | "create_key" | "show_presence" | "create_live_token" | "list_audit" | "list_events" | "show_event_stats"
-            | "list_streams" => vec![plain],
+            | "list_keys" | "create_key" | "show_presence" | "create_live_token" | "list_audit"
+            | "list_events" | "show_event_stats" | "list_streams" => vec![plain],
             "create_app" => {
                 let body = self.example(json!({ "bundle_id": new_bundle_id() }));
                 vec![Sent { body, ..plain }]

@@ -10,8 +10,9 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A connection breaks after so many bytes of the server's: sometimes amid its first answer, sometimes long after.
-const BYTES: std::ops::Range<usize> = 200..6_000;
+/// After how many bytes of the server's a connection breaks, as a power of two: often amid its first answers, sometimes
+/// long after them.
+const BYTES_LOG: std::ops::Range<f64> = 8.0..16.0;
 
 pub struct Breaker {
     pub url: String,
@@ -47,12 +48,17 @@ impl Drop for Breaker {
     }
 }
 
+fn bytes() -> usize {
+    let log = BYTES_LOG.start + fastrand::f64() * (BYTES_LOG.end - BYTES_LOG.start);
+    log.exp2() as usize
+}
+
 async fn carry(mut client: TcpStream, target: String, broken: Arc<AtomicUsize>, times: usize) {
     let Ok(mut server) = TcpStream::connect(target).await else { return };
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let down = async {
-        let (mut left, mut buffer) = (fastrand::usize(BYTES), [0; 4_096]);
+        let (mut left, mut buffer) = (bytes(), [0; 4_096]);
         while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
             let spared = broken.load(Relaxed) >= times;
             let passed = if spared { read } else { read.min(left) };
