@@ -34,6 +34,15 @@ macro_rules! ids {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The millisecond in which it was made, by the clock of whoever made it.
+            pub fn made_at(&self) -> Millis {
+                let digits = self.0.bytes().skip($prefix.len()).take(10);
+                digits.fold(0, |bits, digit| {
+                    let value = DIGITS.iter().position(|known| *known == digit).unwrap_or(0);
+                    bits << 5 | value as Millis
+                })
+            }
         }
 
         impl fmt::Display for $name {
@@ -61,6 +70,10 @@ ids! {
     AuditId = "aud_";
     /// Names an event that came without an id of its own.
     EventId = "evt_";
+    /// Names a message.
+    MessageId = "msg_";
+    /// Names a dead letter.
+    DeadLetterId = "dead_";
     /// Names one HTTP request, in its answer and in the log.
     RequestId = "req_";
     /// Names one run of a process; a restart is another.
@@ -89,5 +102,6 @@ mod tests {
         assert_eq!(AppId::parse(early.as_str()), None);
         assert_eq!(EventId::parse("evt_short"), None);
         assert_ne!(EventId::new(1), EventId::new(1));
+        assert_eq!(EventId::new(1_763_000_000_123).made_at(), 1_763_000_000_123);
     }
 }

@@ -3,8 +3,8 @@
 //! Only streams that somebody watches are read; of the others the end is moved, and readers find the rest in the
 //! store. It looks when it is told that there is news, and now and then all the same: news may be lost.
 
-use crate::{State, store};
-use angarium_base::Result;
+use crate::{Journal, State, store};
+use angarium_base::{AppId, Result};
 use std::{
     sync::{Arc, Weak},
     time::Duration,
@@ -15,6 +15,14 @@ use tokio::sync::Notify;
 const LOOK: Duration = Duration::from_millis(250);
 /// Frames that one look at one stream takes into memory at most, beyond the first batch.
 const LOOK_BYTES: usize = 2 << 20;
+
+impl Journal {
+    /// Which apps have a stream of this name.
+    pub async fn apps_with(&self, name: &'static str) -> Result<Vec<AppId>> {
+        let owners = self.db().read(move |tx| store::owners(tx, name)).await?;
+        Ok(owners.iter().filter_map(|owner| AppId::parse(owner)).collect())
+    }
+}
 
 /// Runs until the journal is gone.
 pub async fn run(journal: Weak<State>, bell: Arc<Notify>, shared: bool) {

@@ -23,6 +23,7 @@
 
 mod dedupe;
 mod deletion;
+mod epoch;
 mod follow;
 mod frame;
 mod groups;
@@ -39,7 +40,7 @@ pub use groups::{CODES, COMMIT_OUT_OF_RANGE, GROUP_LEASED, Group, Handed, LEASE_
 pub use maintenance::Retention;
 pub use remote::{Ack, RemoteOptions, Shipping};
 
-use angarium_base::{AppId, Clock, Result, secret};
+use angarium_base::{AppId, Clock, Result};
 use angarium_db::{Db, Engines, Migration, Tx};
 use dedupe::{IdHash, Remembered, Seen};
 use lane::{Committing, Ends};
@@ -417,13 +418,6 @@ impl Journal {
             head.mark_unchanged();
         }
         Ok(head)
-    }
-
-    /// What the offsets of a stream belong to, in 16 letters and digits: the same for as long as the stream goes on,
-    /// in every process; another one when it begins anew, or when the store was restored from a backup.
-    pub fn epoch(&self, stream: &Stream) -> String {
-        let parts = [self.0.lineage.as_bytes(), stream.app.as_str().as_bytes(), &stream.id.to_be_bytes()];
-        secret::hex(&secret::hash_all(&parts)[..8])
     }
 
     /// The stream's next offset.

@@ -41,6 +41,11 @@ pub fn stream(tx: &mut Tx<'_>, app: &str, name: &str) -> Result<Option<StreamRow
     tx.maybe(STREAM, v![app, name], stream_row)
 }
 
+/// Who has a stream of this name.
+pub fn owners(tx: &mut Tx<'_>, name: &str) -> Result<Vec<String>> {
+    tx.query("SELECT app FROM streams WHERE name = $1", v![name], |row| row.get(0))
+}
+
 pub fn streams(tx: &mut Tx<'_>, app: &str) -> Result<Vec<StreamRow>> {
     tx.query(
         "SELECT id, name, first_offset, next_offset, bytes, last_at FROM streams WHERE app = $1 ORDER BY name",

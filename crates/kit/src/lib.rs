@@ -6,6 +6,7 @@
 //! | [`Slice`] | what a slice brings: routes, workers and where they run, schema, error codes |
 //! | [`access`] | [`access::Allowed`], the only way a handler comes by an app's id |
 //! | [`audit`] | who changed what in an app |
+//! | [`dead_letters`] | what was given up, with its reason, and how it is run again |
 //! | [`fleet`] | the processes that share a store: roles, who there is, what one does at a time |
 //! | [`gate`] | rate limits |
 //! | [`http`] | routes and their document, problems, bodies, parameters, the layer around every route |
@@ -16,6 +17,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod dead_letters;
 pub mod fleet;
 pub mod gate;
 pub mod http;
@@ -26,14 +28,14 @@ pub mod secrets;
 
 pub use gate::RATE_LIMITED;
 
-use angarium_base::{Clock, Code};
+use angarium_base::{AppId, Clock, Code, Result};
 use angarium_blobs::Blobs;
-use angarium_db::{Db, Migration};
+use angarium_db::{Db, Migration, Tx};
 use angarium_feed::Feed;
 use angarium_identity::Verifier;
 use angarium_journal::Journal;
 use axum::{extract::Request, response::Response};
-use std::{pin::Pin, sync::Arc};
+use std::{collections::HashMap, pin::Pin, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// The handles a slice works with. Cloning it is cheap.
@@ -66,8 +68,7 @@ pub struct Handles {
     pub budget: http::Budget,
     /// Which route families anonymous callers may use, for the default app.
     pub anonymous: access::Anonymous,
-    /// The streams that the slices write: every app has them, also before their first record.
-    pub streams: Vec<&'static str>,
+    pub parts: Parts,
     /// Cancelled when the server begins to stop: long polls and feeds end then.
     pub stop: CancellationToken,
 }
@@ -86,6 +87,29 @@ impl std::ops::Deref for Kit {
     }
 }
 
+/// What the slices bring to each other through the kit.
+#[derive(Default)]
+pub struct Parts {
+    /// The streams that they write: every app has them, also before their first record.
+    pub streams: Vec<&'static str>,
+    pub erasers: Vec<Eraser>,
+    /// How dead letters are run again, by their kind.
+    pub redrives: HashMap<&'static str, dead_letters::Redrive>,
+}
+
+impl Parts {
+    pub fn of(slices: &[Slice]) -> Parts {
+        Parts {
+            streams: slices.iter().flat_map(|slice| slice.streams).copied().collect(),
+            erasers: slices.iter().filter_map(|slice| slice.eraser).collect(),
+            redrives: slices.iter().filter_map(|slice| slice.redrive).collect(),
+        }
+    }
+}
+
+/// Removes a piece of what a slice keeps of a deleted app; returns how many rows went, 0 when nothing is left.
+pub type Eraser = fn(&mut Tx<'_>, &AppId) -> Result<u64>;
+
 /// A background task of a slice: runs until the token is cancelled. One under a lease may be dropped at any await.
 pub type Worker = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -100,6 +124,8 @@ pub enum Runs {
     On(fleet::Role),
     /// One of those with the role `timer`: who holds the lease of this name.
     Alone(&'static str),
+    /// One of those with this role.
+    OneOf(fleet::Role, &'static str),
 }
 
 /// A route that is tried before the router, because a router's boxes cost as much as the whole of its work.
@@ -126,4 +152,8 @@ pub struct Slice {
     pub routes: http::Routes,
     pub direct: Option<Direct>,
     pub workers: Vec<(Runs, StartWorker)>,
+    /// Removes what the slice's tables hold of an app.
+    pub eraser: Option<Eraser>,
+    /// The kind of dead letters that it makes, and how they are run again.
+    pub redrive: Option<(&'static str, dead_letters::Redrive)>,
 }

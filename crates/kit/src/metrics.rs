@@ -35,6 +35,11 @@ pub struct Metrics {
     pub events_duplicate: Counter,
     pub events_rejected: Family<Reason, Counter>,
     pub pixel_refused: Counter,
+    pub messages_accepted: Counter,
+    pub messages_rejected: Counter,
+    pub messages_persisted: Counter,
+    pub messages_retrying: Gauge,
+    pub messages_lost: Counter,
     pub live_readers: Gauge,
     pub live_frames: Counter,
     pub live_skipped: Counter,
@@ -59,6 +64,11 @@ impl Metrics {
             events_duplicate: Counter::default(),
             events_rejected: Family::default(),
             pixel_refused: Counter::default(),
+            messages_accepted: Counter::default(),
+            messages_rejected: Counter::default(),
+            messages_persisted: Counter::default(),
+            messages_retrying: Gauge::default(),
+            messages_lost: Counter::default(),
             live_readers: Gauge::default(),
             live_frames: Counter::default(),
             live_skipped: Counter::default(),
@@ -99,6 +109,19 @@ impl Metrics {
             "pixel_refused",
             "Tracking calls that got the image and were refused",
             self.pixel_refused.clone(),
+        );
+        r.register("messages_accepted", "Messages made durable", self.messages_accepted.clone());
+        r.register("messages_rejected", "Messages refused", self.messages_rejected.clone());
+        r.register("messages_persisted", "Messages written to their table", self.messages_persisted.clone());
+        r.register(
+            "messages_retrying",
+            "Messages that the store refused and that are tried again",
+            self.messages_retrying.clone(),
+        );
+        r.register(
+            "messages_lost",
+            "Messages that retention removed before they were persisted",
+            self.messages_lost.clone(),
         );
         r.register("live_readers", "Readers of the live feed", self.live_readers.clone());
         r.register("live_frames", "Frames sent to readers of the live feed", self.live_frames.clone());

@@ -57,13 +57,13 @@ pub async fn find_stream<G: Grant>(kit: &Kit, allowed: &Allowed<G>, name: &str) 
         return Err(FORBIDDEN.err(format!("the stream `{AUDIT}` is for admins of the app")));
     }
     let app = &allowed.app;
-    if kit.streams.contains(&name) {
+    if kit.parts.streams.contains(&name) {
         return kit.journal.stream(&app.id, name).await;
     }
     // No stream has NUL in its name, and PostgreSQL cannot even be asked for one.
     let found = if name.contains('\0') { None } else { kit.journal.find_stream(&app.id, name).await? };
     found.ok_or_else(|| {
-        NOT_FOUND.err(format!("there is no such stream; there are: {}", kit.streams.join(", ")))
+        NOT_FOUND.err(format!("there is no such stream; there are: {}", kit.parts.streams.join(", ")))
     })
 }
 

@@ -63,5 +63,7 @@ pub fn slice() -> Slice {
             Runs::On(Role::Live),
             Box::new(move |kit, stop| Box::pin(presence::publish(kit, presence.clone(), stop))),
         )],
+        eraser: Some(store::erase),
+        redrive: None,
     }
 }

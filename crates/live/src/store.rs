@@ -80,3 +80,8 @@ pub fn presence_elsewhere(
         |row| Ok(PresenceRow { connections: row.get(0)?, entries: row.get(1)? }),
     )
 }
+
+/// Removes what there is of an app that is gone; how many rows went.
+pub fn erase(tx: &mut Tx<'_>, app: &AppId) -> Result<u64> {
+    tx.exec("DELETE FROM live_presence WHERE app = $1", v![app.as_str()])
+}

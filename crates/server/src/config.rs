@@ -6,14 +6,22 @@
 mod access;
 mod engines;
 mod environment;
+mod messages;
 
 pub use access::{Auth, Issuer, RateLimits, SecretKeys, TrustedProxy};
 pub use engines::{Kafka, Postgres, S3, Store};
 pub use environment::{environment, profiles_file};
+pub use messages::Messages;
 
 use angarium_base::{Error, Result};
 use angarium_journal::{Retention, Window};
-use angarium_kit::http::{Limits, TrustedProxies, parse_duration};
+use angarium_kit::{
+    audit::AUDIT,
+    dead_letters::DEAD_LETTERS,
+    http::{Limits, TrustedProxies, parse_duration},
+};
+use angarium_messages::MESSAGES;
+use angarium_tracking::EVENTS;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -50,6 +58,7 @@ pub struct Config {
     pub limits: RateLimits,
     pub secrets: SecretKeys,
     pub tracking: Tracking,
+    pub messages: Messages,
     pub streams: Streams,
     pub postgres: Postgres,
     pub kafka: Kafka,
@@ -75,6 +84,8 @@ pub struct Http {
     pub body_bytes: usize,
     /// Bytes of one event.
     pub event_bytes: usize,
+    /// Bytes of one message.
+    pub message_bytes: usize,
     /// Bytes of all request bodies in memory together.
     pub bodies_bytes: usize,
     /// How long the headers of a request may take.
@@ -154,7 +165,8 @@ pub struct Keep {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Compat {
-    /// Route families that take anonymous callers, for the default app: `t`. On a loopback address `t` is open anyway.
+    /// Route families that take anonymous callers, for the default app: `t` (`/t/…`), `messages` (`/dummy`, `/ws`). On a
+    /// loopback address both are open anyway.
     pub anonymous: Vec<String>,
 }
 
@@ -204,6 +216,7 @@ impl Default for Config {
             limits: RateLimits::default(),
             secrets: SecretKeys::default(),
             tracking: Tracking::default(),
+            messages: Messages::default(),
             db: "sqlite".into(),
             journal: "store".into(),
             feed: "auto".into(),
@@ -237,6 +250,7 @@ impl Default for Http {
             max_connections: 10_000,
             body_bytes: limits.body_bytes,
             event_bytes: limits.event_bytes,
+            message_bytes: limits.message_bytes,
             bodies_bytes: limits.bodies_bytes,
             header_timeout: seconds(10),
             body_timeout: Span(limits.body_timeout),
@@ -368,8 +382,9 @@ impl Config {
         if !["text", "json"].contains(&self.log.format.as_str()) {
             return Err(invalid("log.format is text or json"));
         }
-        if let Some(unknown) = self.compat.anonymous.iter().find(|family| *family != "t") {
-            return Err(invalid(format!("compat.anonymous has `{unknown}`; the families are: t")));
+        let is_unknown = |family: &&String| !["t", "messages"].contains(&family.as_str());
+        if let Some(unknown) = self.compat.anonymous.iter().find(is_unknown) {
+            return Err(invalid(format!("compat.anonymous has `{unknown}`; the families are: t, messages")));
         }
         for (name, least, value) in [
             ("http.max_connections", 1, self.http.max_connections),
@@ -381,16 +396,20 @@ impl Config {
                 return Err(invalid(format!("{name} is at least {least}")));
             }
         }
-        if self.http.event_bytes > self.http.body_bytes || self.http.body_bytes > self.http.bodies_bytes {
+        if self.http.event_bytes.max(self.http.message_bytes) > self.http.body_bytes
+            || self.http.body_bytes > self.http.bodies_bytes
+        {
             return Err(invalid(
-                "http.event_bytes, http.body_bytes and http.bodies_bytes rise in this order",
+                "http.event_bytes and http.message_bytes, http.body_bytes and http.bodies_bytes rise in this order",
             ));
         }
         for (stream, keep) in &self.retention {
             // A misspelt name would keep everything, a zero would keep nothing.
-            if !["*", angarium_tracking::EVENTS].contains(&stream.as_str()) {
+            const NAMES: [&str; 5] = ["*", EVENTS, MESSAGES, DEAD_LETTERS, AUDIT];
+            if !NAMES.contains(&stream.as_str()) {
                 return Err(invalid(format!(
-                    "retention.{stream}: there is no such stream; there are: events, and \"*\""
+                    "retention.{stream}: there is no such stream; there are: {}",
+                    NAMES.join(", ")
                 )));
             }
             if keep.age.is_some_and(|age| age.0 < Duration::from_secs(1))
@@ -401,6 +420,7 @@ impl Config {
                 )));
             }
         }
+        self.messages.check()?;
         self.check_listeners()?;
         self.check_engines()?;
         self.check_access()?;
@@ -443,6 +463,7 @@ impl Config {
         Limits {
             body_bytes: self.http.body_bytes,
             event_bytes: self.http.event_bytes,
+            message_bytes: self.http.message_bytes,
             bodies_bytes: self.http.bodies_bytes,
             body_timeout: self.http.body_timeout.0,
             body_idle: self.http.body_timeout.0.min(Limits::default().body_idle),

@@ -12,7 +12,7 @@ use angarium_feed::Feed;
 use angarium_identity::{Identity, SigningKey, Verifier, mint};
 use angarium_journal::Journal;
 use angarium_kit::{
-    Handles, Kit,
+    Handles, Kit, Parts,
     access::{Anonymous, Directory, Holder},
     fleet::{Fleet, Member, Timing},
     gate::Gate,
@@ -62,7 +62,7 @@ impl Opener {
 /// Opens the store, the journal and the directory of who may do what.
 pub async fn open(
     config: &Config,
-    streams: Vec<&'static str>,
+    parts: Parts,
     opener: Opener,
     stop: CancellationToken,
     clock: Clock,
@@ -81,7 +81,8 @@ pub async fn open(
     let fleet = Fleet::enter(&db, &feed, clock.clone(), member, Timing::default()).await?;
     let limits = config.http_limits();
     let gate = Gate::new(feed.limiter(), config.rates()?);
-    let opened_by_config = config.compat.anonymous.iter().any(|family| family == "t");
+    let opened_by_config = |name: &str| config.compat.anonymous.iter().any(|family| family == name);
+    let is_here = opener.listens(|address| address.is_loopback());
     let kit = Kit::new(Handles {
         clock,
         db,
@@ -100,10 +101,11 @@ pub async fn open(
         budget: Budget::new(&limits),
         limits,
         anonymous: Anonymous {
-            t: opened_by_config || opener.listens(|address| address.is_loopback()),
+            t: opened_by_config("t") || is_here,
+            messages: opened_by_config("messages") || is_here,
             is_public: opener.listens(|address| !address.is_loopback()),
         },
-        streams,
+        parts,
         stop,
     });
     Ok(Opened { kit, first })

@@ -14,7 +14,7 @@ use crate::{
     tls::Tls,
 };
 use angarium_base::{Clock, Context, Result};
-use angarium_kit::{Direct, Kit, Runs, StartWorker, Worker, fleet::Role};
+use angarium_kit::{Direct, Kit, Parts, Runs, StartWorker, Worker, fleet::Role};
 use angarium_tenants::FirstStart;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -59,9 +59,9 @@ pub async fn run(
     let internal = listeners.internal.as_ref().map(address_of).transpose()?;
     let tls = Tls::open(&config.http.tls)?.map(Arc::new);
     let mut slices = slices::all(&config)?;
-    let streams = slices.iter().flat_map(|slice| slice.streams).copied().collect();
+    let parts = Parts::of(&slices);
     let Opened { kit, first } =
-        open(&config, streams, Opener::Server(address), stop.clone(), Clock::system()).await?;
+        open(&config, parts, Opener::Server(address), stop.clone(), Clock::system()).await?;
     if let Some(first) = &first {
         private_file::write_first_start(&config.data_dir, first)?;
     }
@@ -177,10 +177,11 @@ fn start(workers: &mut JoinSet<()>, kit: &Kit, runs: Runs, worker: StartWorker) 
         Runs::Everywhere => true,
         Runs::On(role) => kit.fleet.has(role),
         Runs::Alone(_) => kit.fleet.has(Role::Timer),
+        Runs::OneOf(role, _) => kit.fleet.has(role),
     };
     match runs {
         _ if !is_for_us => {}
-        Runs::Alone(name) => drop(workers.spawn(alone(kit.clone(), name, worker))),
+        Runs::Alone(name) | Runs::OneOf(_, name) => drop(workers.spawn(alone(kit.clone(), name, worker))),
         Runs::Everywhere | Runs::On(_) => drop(workers.spawn(worker(kit.clone(), kit.stop.clone()))),
     }
 }

@@ -12,6 +12,7 @@ pub fn all(config: &Config) -> Result<Vec<Slice>> {
     Ok(vec![
         angarium_tenants::slice(),
         angarium_tracking::slice(tracker),
+        angarium_messages::slice(config.messages()),
         angarium_streams::slice(),
         angarium_live::slice(),
     ])
@@ -23,8 +24,10 @@ pub fn migrations() -> Vec<Migration> {
         angarium_journal::MIGRATIONS,
         angarium_tenants::MIGRATIONS,
         angarium_live::MIGRATIONS,
+        angarium_messages::MIGRATIONS,
         angarium_kit::fleet::MIGRATIONS,
         angarium_kit::idempotency::MIGRATIONS,
+        angarium_kit::dead_letters::MIGRATIONS,
     ]
     .concat()
 }
@@ -44,6 +47,7 @@ pub fn codes() -> Vec<Code> {
         angarium_kit::http::address::CODES,
         angarium_kit::idempotency::CODES,
         angarium_kit::secrets::CODES,
+        angarium_messages::CODES,
         angarium_tenants::CODES,
         crate::config::CODES,
         crate::api::CODES,

@@ -212,7 +212,7 @@ async fn list_streams(
 ) -> Answer<Json<StreamList>> {
     params.only(&["limit", "after"])?;
     let (limit, after) = (params.limit()? as usize, params.after()?);
-    for name in &kit.streams {
+    for name in &kit.parts.streams {
         kit.journal.stream(allowed.app_id(), name).await?;
     }
     let mut extents = kit.journal.extents(allowed.app_id()).await?;

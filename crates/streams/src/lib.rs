@@ -17,5 +17,7 @@ pub fn slice() -> Slice {
         routes: api::routes(),
         direct: None,
         workers: Vec::new(),
+        eraser: None,
+        redrive: None,
     }
 }

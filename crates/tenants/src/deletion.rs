@@ -2,7 +2,7 @@
 
 use crate::store;
 use angarium_base::{AppId, Result, clock::Millis};
-use angarium_kit::{Kit, idempotency};
+use angarium_kit::{Eraser, Kit, dead_letters, idempotency};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ async fn sweep(kit: &Kit, stop: &CancellationToken) -> Result<()> {
     for app in kit.db.read(move |tx| store::deleted_apps(tx, before)).await? {
         kit.journal.delete_streams(&app, stop).await?;
         delete_blobs(kit, &app, stop).await?;
+        erase(kit, &app, stop).await?;
         if stop.is_cancelled() {
             return Ok(());
         }
@@ -42,6 +43,20 @@ async fn sweep(kit: &Kit, stop: &CancellationToken) -> Result<()> {
             })
             .await?;
         tracing::info!(%app, "the data of a deleted app is gone");
+    }
+    Ok(())
+}
+
+/// What the slices keep in tables of their own.
+async fn erase(kit: &Kit, app: &AppId, stop: &CancellationToken) -> Result<()> {
+    let erasers = kit.parts.erasers.iter().copied().chain([dead_letters::erase as Eraser]);
+    for eraser in erasers {
+        loop {
+            let id = app.clone();
+            if stop.is_cancelled() || kit.db.write(move |tx| eraser(tx, &id)).await? == 0 {
+                break;
+            }
+        }
     }
     Ok(())
 }

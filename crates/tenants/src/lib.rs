@@ -48,6 +48,8 @@ pub fn slice() -> Slice {
             (Runs::Everywhere, Box::new(|kit, stop| Box::pin(note_uses(kit, stop)))),
             (Runs::Alone("app deletion"), Box::new(|kit, stop| Box::pin(deletion::run(kit, stop)))),
         ],
+        eraser: None,
+        redrive: None,
     }
 }
 

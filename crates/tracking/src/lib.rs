@@ -70,6 +70,8 @@ pub fn slice(tracker: Tracker) -> Slice {
             Runs::On(Role::Api),
             Box::new(move |_, stop| Box::pin(reload_geo(reloading.clone(), stop))),
         )],
+        eraser: None,
+        redrive: None,
     }
 }
 

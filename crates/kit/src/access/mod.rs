@@ -38,7 +38,10 @@ angarium_base::codes! {
 /// Which families of the compatibility surface take anonymous callers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Anonymous {
+    /// Tracking calls: `/t/…`.
     pub t: bool,
+    /// Messages: `/dummy` and `/ws`.
+    pub messages: bool,
     /// Whether others than this machine reach the listener.
     pub is_public: bool,
 }
@@ -46,6 +49,7 @@ pub struct Anonymous {
 impl Anonymous {
     /// The families by name.
     pub fn families(self) -> Vec<&'static str> {
-        if self.t { vec!["t"] } else { Vec::new() }
+        let families = [("t", self.t), ("messages", self.messages)];
+        families.iter().filter(|(_, open)| *open).map(|(name, _)| *name).collect()
     }
 }

@@ -43,6 +43,8 @@ pub struct Limits {
     /// A long poll waits at most this long.
     pub wait: Duration,
     /// Records a live reader may be behind before it is moved ahead, with a gap frame.
+    /// Bytes of one message.
+    pub message_bytes: usize,
     pub live_backlog: u64,
     /// Live readers at a time.
     pub live_readers: usize,
@@ -58,6 +60,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             body_idle: Duration::from_secs(10),
             wait: Duration::from_secs(60),
+            message_bytes: 1 << 20,
             live_backlog: 10_000,
             live_readers: 10_000,
         }

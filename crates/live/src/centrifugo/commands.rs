@@ -22,7 +22,7 @@ const CHANNELS_MAX: usize = 16;
 const BEFORE_THE_END_S: u32 = 30;
 /// Connections that presence tells of.
 const PRESENT_MAX: usize = 1_000;
-/// The stream that will take publications.
+/// What is published to it would be a message; those are sent by HTTP.
 const MESSAGES: &str = "messages";
 
 impl Session {

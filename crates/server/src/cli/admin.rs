@@ -18,7 +18,7 @@ use crate::{
     private_file,
 };
 use angarium_base::Clock;
-use angarium_kit::{Kit, access::App, audit::AUDIT};
+use angarium_kit::{Kit, Parts, access::App, audit::AUDIT};
 use angarium_tenants::{
     model::AppView,
     operations::{self, By},
@@ -248,7 +248,14 @@ async fn at_console<T>(args: StoreArgs, work: impl AsyncFnOnce(&Kit) -> Result<T
         config.data_dir.clone_from(&folder.0);
     }
     let stop = CancellationToken::new();
-    let opened = open(&config, vec![AUDIT], Opener::Console, stop.clone(), Clock::system()).await;
+    let opened = open(
+        &config,
+        Parts { streams: vec![AUDIT], ..Parts::default() },
+        Opener::Console,
+        stop.clone(),
+        Clock::system(),
+    )
+    .await;
     let Opened { kit, first } = opened.map_err(|error| in_use(&config, error))?;
     if let Some(first) = &first {
         private_file::write_first_start(&data_dir, first)?;

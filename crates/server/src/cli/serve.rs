@@ -179,8 +179,8 @@ pub fn first_start_text(first: &FirstStart, keys: &Path) -> String {
 
 fn warn_of_open_doors(config: &Config) {
     let public = !config.http.listen.ip().is_loopback();
-    if public && config.compat.anonymous.iter().any(|family| family == "t") {
-        tracing::warn!(listen = %config.http.listen, "anonymous tracking calls (/t) are open on an address that is not loopback");
+    if public && !config.compat.anonymous.is_empty() {
+        tracing::warn!(listen = %config.http.listen, "callers without an identity are let in (compat.anonymous) on an address that is not loopback");
     }
     if let Ok(Some(internal)) = config.internal()
         && !is_private(internal.ip())
