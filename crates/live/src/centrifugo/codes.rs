@@ -6,10 +6,7 @@ use angarium_base::{
     error::{INVALID_PARAMETER, NOT_FOUND},
 };
 use angarium_identity::INVALID_TOKEN;
-use angarium_kit::{
-    RATE_LIMITED,
-    access::{FORBIDDEN, UNAUTHENTICATED},
-};
+use angarium_kit::access::{FORBIDDEN, UNAUTHENTICATED};
 
 use crate::{INVALID_LIVE_TOKEN, LIVE_TOKEN_EXPIRED};
 use std::borrow::Cow;
@@ -63,7 +60,8 @@ impl From<&Error> for Fault {
         if is(LIVE_TOKEN_EXPIRED) {
             return TOKEN_EXPIRED;
         }
-        if is(RATE_LIMITED) {
+        // A rate limit, no place, no room: it says when to come again.
+        if error.retry_after_s().is_some() {
             return TOO_MANY_REQUESTS;
         }
         if error.kind().ours() {

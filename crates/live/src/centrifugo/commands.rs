@@ -9,6 +9,7 @@ use super::{
     wire::{Answer, AskHistory, Command, Connect, Connected, Method, Push, Refreshed, Subscribe, Subscribed},
 };
 use crate::{
+    api::Seat,
     pass::{Pass, Who},
     presence,
 };
@@ -164,6 +165,7 @@ impl Session {
             return Err(codes::LIMIT_EXCEEDED.saying("limit exceeded: 16 channels a connection"));
         }
         let (pass, stream) = self.channel(&asked.channel).await?;
+        self.sit_down(&pass)?;
         let (name, wants_joins) = (stream.name().to_owned(), asked.wants_joins && may_see_others(&pass));
         let taken_up = async {
             let mut follower = Follower::new(&self.kit.journal, stream, self.kit.limits.live_backlog).await?;
@@ -180,6 +182,16 @@ impl Session {
         let channel = asked.channel.clone();
         self.subscriptions.push(Subscription { channel, pass, follower, wants_joins, _present: present });
         Ok(subscribed)
+    }
+
+    /// Takes a place among those who follow the app, once.
+    fn sit_down(&mut self, pass: &Pass) -> Result<(), Fault> {
+        let app = pass.allowed.app_id();
+        if self.seats.iter().all(|(other, _)| other != app) {
+            let seat = Seat::take(&self.kit).map_err(|error| Fault::from(&error))?;
+            self.seats.push((app.clone(), seat));
+        }
+        Ok(())
     }
 
     async fn history(&self, asked: &AskHistory) -> Result<Answer, Fault> {

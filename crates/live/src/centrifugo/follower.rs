@@ -95,6 +95,9 @@ impl Follower {
             if n > 0 {
                 return Ok(Step::Written(out, n));
             }
+            if self.journal.extent_of(&self.stream).await?.first_offset > self.next {
+                return Ok(Step::Lost);
+            }
             sleep(NOT_YET).await;
         }
     }

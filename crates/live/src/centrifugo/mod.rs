@@ -30,7 +30,7 @@ mod socket;
 mod speaker;
 mod wire;
 
-use crate::{Live, api::Seat, reader::TOO_MANY_READERS};
+use crate::Live;
 use angarium_base::error::UNSUPPORTED_MEDIA_TYPE;
 use angarium_kit::{
     Kit,
@@ -49,6 +49,8 @@ use wire::Encoding;
 
 /// A frame of a client's: some commands, of which a token is the longest part.
 const MAX_SAID_BYTES: usize = 64 << 10;
+/// What an idle connection holds in each direction.
+const BUFFER_BYTES: usize = 2 << 10;
 /// What clients that speak Protobuf ask for.
 const PROTOBUF: &str = "centrifuge-protobuf";
 const JSON: &str = "centrifuge-json";
@@ -66,7 +68,7 @@ pub fn routes() -> Routes {
              the Authorization header. Channels are streams; they are recovered as far back as retention reaches.",
         )
         .answers_empty(101, "a WebSocket")
-        .refuses(&[UNSUPPORTED_MEDIA_TYPE, TOO_MANY_READERS]),
+        .refuses(&[UNSUPPORTED_MEDIA_TYPE]),
     )
 }
 
@@ -80,15 +82,17 @@ async fn connect_centrifugo(
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &kit).await else {
         return Err(UNSUPPORTED_MEDIA_TYPE.err("this is for WebSockets").into());
     };
-    let seat = Seat::take(&kit)?;
     let header = bearer(&parts.headers);
-    let upgrade =
-        upgrade.protocols([PROTOBUF, JSON]).max_message_size(MAX_SAID_BYTES).max_frame_size(MAX_SAID_BYTES);
+    let upgrade = upgrade
+        .protocols([PROTOBUF, JSON])
+        .max_message_size(MAX_SAID_BYTES)
+        .max_frame_size(MAX_SAID_BYTES)
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES);
     Ok(upgrade.on_upgrade(async move |socket| {
         let is_protobuf = socket.protocol().is_some_and(|protocol| protocol == PROTOBUF);
         let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
         Session::new(kit, live, encoding, header).serve(Socket::new(socket, encoding)).await;
-        drop(seat);
     }))
 }
 

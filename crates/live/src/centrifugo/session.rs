@@ -19,10 +19,11 @@ use super::{
 };
 use crate::{
     Live,
+    api::Seat,
     pass::{Pass, until},
     presence::{Change, Present, new_client},
 };
-use angarium_base::Result;
+use angarium_base::{AppId, Result};
 use angarium_kit::Kit;
 use bytes::Bytes;
 use futures_util::future::{pending, select_all};
@@ -40,6 +41,8 @@ const PONG_WAIT: Duration = Duration::from_secs(10);
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// It is looked at least this often whether those who are connected may be.
 const LOOK: Duration = Duration::from_secs(60);
+/// Commands of one frame.
+const COMMANDS_MAX: usize = 128;
 /// Answers to the commands of one frame are written when they are so many bytes together: that to connect, and those
 /// that are small, come through before one that is large.
 const ANSWERS_BYTES: usize = 4 << 10;
@@ -55,6 +58,8 @@ pub struct Session {
     /// Whether the speaker's token came in a command: then its client can bring another.
     pub brings_tokens: bool,
     pub subscriptions: Vec<Subscription>,
+    /// One in each app of which something was followed: who only connects takes none of those that follow.
+    pub seats: Vec<(AppId, Seat)>,
     /// Told of others that come and go, once somebody asked for it.
     pub changes: Option<broadcast::Receiver<Change>>,
     /// What is to be written.
@@ -114,6 +119,7 @@ impl Session {
             speaker: None,
             brings_tokens: false,
             subscriptions: Vec::new(),
+            seats: Vec::new(),
             changes: None,
             out: Vec::new(),
             opened_at: now,
@@ -159,6 +165,9 @@ impl Session {
 
     async fn hear(&mut self, frame: &[u8], socket: &mut Socket) -> Result<(), End> {
         let commands = self.encoding.commands(frame).ok_or(codes::BAD_REQUEST)?;
+        if commands.len() > COMMANDS_MAX {
+            return Err(codes::BAD_REQUEST.into());
+        }
         for command in commands {
             let before = std::mem::take(&mut self.out);
             let obeyed = self.obey(command).await;
