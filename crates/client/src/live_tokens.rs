@@ -72,14 +72,9 @@ pub struct Present {
 }
 
 impl Client {
-    /// Makes a live token. Made once however often it is sent; `once` as in [`Client::create_app`].
-    pub async fn create_live_token(
-        &self,
-        app: &str,
-        new: &NewLiveToken,
-        once: Option<&str>,
-    ) -> Result<LiveTokenMade> {
-        self.create(self.url(&["v1", "apps", app, "live", "tokens"]), new, once).await
+    /// Makes a live token. Nothing is kept of it, so it may be made again when no answer comes.
+    pub async fn create_live_token(&self, app: &str, new: &NewLiveToken) -> Result<LiveTokenMade> {
+        self.post(self.url(&["v1", "apps", app, "live", "tokens"]), new, Duration::ZERO).await
     }
 
     /// Who is connected to the app's live feed.

@@ -52,7 +52,7 @@ pub async fn run(args: LiveArgs) -> Result {
         Action::Token { new, secret, call } => {
             let new = new.into_new()?;
             let Connection { client, app } = call.connection.connect().await?;
-            let made = client.create_live_token(&app, &new, None).await?;
+            let made = client.create_live_token(&app, &new).await?;
             match secret.quiet {
                 true => Ok(say(&made.token)?),
                 false => Ok(say_as(call.json, &made, |made| aligned(&rows(made)))?),

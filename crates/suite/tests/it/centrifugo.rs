@@ -436,6 +436,22 @@ async fn those_who_come_and_go_are_seen_by_who_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_makes_tokens_and_shows_who_is_there() {
+    let world = World::start().await;
+    let made = world.run(&["live", "token", "--ttl", "1m", "--subject", "player-3", "--quiet"]).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let mut client = Client::connected(&world, made.stdout.trim()).await;
+    client.subscribe("events").await;
+    let shown = world.run(&["live", "presence", "--json"]).await;
+    let presence: Value = serde_json::from_str(&shown.stdout).expect("JSON");
+    assert_eq!((&presence["connections"], &presence["items"][0]["id"]), (&json!(1), &json!("player-3")));
+    assert_eq!(presence["items"][0]["protocols"], json!(["centrifugo"]));
+    let refused = world.run(&["live", "token", "--ttl", "2h"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("3600"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_process_takes_what_another_has_made_and_knows_who_is_there() {
     let Some([one, two]) = World::fleet().await else { return };
     let token = live_token(&one, one.secret_key(), json!({ "streams": ["events"], "subject": "p" })).await;
