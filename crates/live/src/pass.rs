@@ -68,7 +68,7 @@ impl Pass {
     /// The pass of a token's holder for the app that is named.
     async fn of_token(kit: &Kit, live: &Live, parts: &Parts, text: &str, app: &str) -> Result<Pass> {
         let token = live.tokens.read(kit, text).await?;
-        if !kit.directory.app(app).is_some_and(|app| app.id.as_str() == token.app()) {
+        if kit.directory.app(app).is_none_or(|app| app.id.as_str() != token.app()) {
             return Err(not_its_app());
         }
         let allowed = token.allowed(kit, Asked::from(parts)).await?;
