@@ -4,6 +4,7 @@ mod breaker;
 mod client;
 
 use crate::{
+    backup,
     sdks::libraries::Libraries,
     tenants::{Issuers, Tenant, text},
 };
@@ -333,6 +334,24 @@ async fn a_server_that_stops_says_so() {
     client.subscribe("events").await;
     let (code, _) = tokio::join!(client.end(), world.terminate());
     assert_eq!(code, 3001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_nobody_recovers_what_came_after_the_backup() {
+    let world = backup::embedded().await;
+    send(&world, 0..5).await;
+    let file = backup::back_up(&world).await;
+    let mut client = Client::connected(&world, world.secret_key()).await;
+    let epoch = client.subscribe("events").await["epoch"].clone();
+    let folder = world.temp_dir().join("restored");
+    backup::copy("restore", &file, &folder, &[]).await.printed();
+    let restored = backup::start_on(&folder, &world).await;
+    // Others have the same offsets by now.
+    send(&restored, 100..110).await;
+    let mut again = Client::connected(&restored, restored.secret_key()).await;
+    let subscribed = again.recover("events", 7, &epoch).await;
+    assert_eq!((&subscribed["recovered"], &subscribed["offset"]), (&json!(false), &json!(15)));
+    assert_ne!(subscribed["epoch"], epoch);
 }
 
 /// A live token, made by a key.
