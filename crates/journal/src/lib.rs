@@ -23,6 +23,7 @@
 
 mod dedupe;
 mod deletion;
+mod epoch;
 mod follow;
 mod frame;
 mod groups;
@@ -64,12 +65,14 @@ pub const MIGRATIONS: &[Migration] = &[
         "journal_0004",
         include_str!("../migrations/0004_outbox_postgres.sql"),
     ),
+    Migration::new("journal_0007", include_str!("../migrations/0007_lineage.sql")),
 ];
 
 /// The schema of a node's spool.
 pub const SPOOL_MIGRATIONS: &[Migration] = &[
     Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
     Migration::new("journal_0006", include_str!("../migrations/0006_spool.sql")),
+    Migration::new("journal_0007", include_str!("../migrations/0007_lineage.sql")),
 ];
 
 /// Frames that one read takes into memory at most, beyond the first batch.
@@ -109,6 +112,8 @@ struct State {
     options: Options,
     /// Keys the hashes of record ids; the data directory's own.
     seed: u64,
+    /// What the store is known by; another one after a restore.
+    lineage: String,
     lane: Arc<lane::Lane>,
     seen: Remembered,
     tails: Arc<Tails>,
@@ -246,6 +251,7 @@ impl Journal {
     ) -> Result<Journal> {
         let (window, now) = (options.window, clock.now());
         let seed = db.write(load_seed).await?;
+        let lineage = db.write(move |tx| store::lineage(tx, now)).await?;
         db.write(dedupe::discard_unsealed).await?;
         let seen = if db.is_shared() {
             Remembered::Shared(window)
@@ -283,6 +289,7 @@ impl Journal {
             clock,
             options,
             seed,
+            lineage,
             lane,
             seen,
             tails,

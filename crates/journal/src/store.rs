@@ -1,7 +1,7 @@
 //! The journal's SQL.
 
 use crate::frame::{self, Chunk};
-use angarium_base::{Result, error::NOT_FOUND};
+use angarium_base::{Result, error::NOT_FOUND, id::push_ulid};
 use angarium_db::{Tx, v};
 
 /// A stream's row.
@@ -86,6 +86,14 @@ pub fn take_end(tx: &mut Tx<'_>, id: i64, now: i64) -> Result<(u64, i64)> {
         v![id, now],
         |row| Ok((row.get::<i64>(0)? as u64, row.get(1)?)),
     )
+}
+
+/// What the store is known by, made if it is not there.
+pub fn lineage(tx: &mut Tx<'_>, now: i64) -> Result<String> {
+    let mut made = String::new();
+    push_ulid(&mut made, now);
+    tx.exec("INSERT INTO lineage (one, id) VALUES (1, $1) ON CONFLICT DO NOTHING", v![&*made])?;
+    tx.one("SELECT id FROM lineage", &[], |row| row.get(0))
 }
 
 /// Where the streams with these ids end.

@@ -1,15 +1,18 @@
 //! `GET /v1/apps/{app}/live`: WebSocket, or SSE with `Accept: text/event-stream`.
 
-use crate::reader::{Reader, Step, TOO_MANY_READERS};
+use crate::{
+    INVALID_LIVE_TOKEN, LIVE_TOKEN_EXPIRED, Live,
+    pass::Pass,
+    presence::{Present, new_client},
+    reader::{Reader, Step, TOO_MANY_READERS},
+};
 use angarium_base::{
     Cursor, Result,
     error::{INVALID_CURSOR, INVALID_PARAMETER, UNSUPPORTED_MEDIA_TYPE},
     json::escape_into,
 };
 use angarium_kit::{
-    Kit,
-    access::Allowed,
-    grants,
+    Kit, grants,
     http::{
         Answer, Doc, Params, Routes,
         doc::{AFTER, Param, cursor, text},
@@ -17,6 +20,7 @@ use angarium_kit::{
     records,
 };
 use axum::{
+    Extension,
     body::Body,
     extract::{
         FromRequestParts, Request, State, WebSocketUpgrade,
@@ -48,9 +52,17 @@ const MAX_STREAMS: usize = 16;
 /// A client has nothing to say on a feed's socket.
 const MAX_SAID_BYTES: usize = 4 << 10;
 
-const STREAMS: Param =
-    Param::optional("streams", "names of streams between commas, 16 at most; events, if not given", text);
+const STREAMS: Param = Param::optional(
+    "streams",
+    "names of streams between commas, 16 at most; if not given, events, or those of the live token",
+    text,
+);
 const TYPE: Param = Param::optional("type", "only records of this kind", text);
+const TOKEN: Param = Param::optional(
+    "token",
+    "a live token (`ang_lt_…`), for browsers, which cannot send an Authorization header here",
+    text,
+);
 const LAST_EVENT_ID: Param = Param::optional(
     "Last-Event-ID",
     "as `after`: what a browser's EventSource sends when it comes again",
@@ -70,31 +82,33 @@ pub fn routes() -> Routes {
              `{\"gap\": n, \"stream\", \"cursor\"}` when `n` records were passed over: this reader was too slow, or \
              retention had removed them. The feed ends when the key, the token or the role does.",
         )
-        .query(&[STREAMS, TYPE, AFTER])
+        .query(&[STREAMS, TYPE, AFTER, TOKEN])
         .header(LAST_EVENT_ID)
         .answers_empty(101, "a WebSocket")
         .answers_as(200, "frames as events, without an end", "text/event-stream", None)
-        .refuses(&[UNSUPPORTED_MEDIA_TYPE, TOO_MANY_READERS]),
+        .refuses(&[UNSUPPORTED_MEDIA_TYPE, TOO_MANY_READERS, INVALID_LIVE_TOKEN, LIVE_TOKEN_EXPIRED]),
     )
 }
 
 async fn follow_feed(
-    allowed: Allowed<FollowFeed>,
+    pass: Pass,
     State(kit): State<Kit>,
+    Extension(live): Extension<Live>,
     params: Params,
     request: Request,
 ) -> Answer<Response> {
-    params.only(&["streams", "type", "after"])?;
+    params.only(&["streams", "type", "after", "token"])?;
     let (mut parts, _) = request.into_parts();
     let seat = Seat::take(&kit)?;
     let mut streams = Vec::new();
-    for name in params.get("streams").unwrap_or("events").split(',') {
+    let own = pass.own_streams();
+    for name in params.get("streams").unwrap_or(&own).split(',') {
         if streams.len() == MAX_STREAMS {
             return Err(INVALID_PARAMETER
                 .err(format!("`streams` names at most {MAX_STREAMS} streams"))
                 .into());
         }
-        streams.push(records::find_stream(&kit, &allowed, name.trim()).await?);
+        streams.push(pass.stream(&kit, name.trim()).await?);
     }
     let after = match params.after()? {
         Some(cursor) => Some(cursor),
@@ -110,9 +124,15 @@ async fn follow_feed(
         records::check_reached(&kit.journal, stream, next.unwrap_or(0)).await?;
     }
     let kind = params.get("type").map(str::to_owned);
+    let names: Vec<String> = streams.iter().map(|stream| stream.name().to_owned()).collect();
     let reader = Reader::new(&kit.journal, streams, after, kind, kit.limits.live_backlog).await?;
-    if wants_sse(&parts.headers) {
-        return Ok(sse(Ending::of(&kit, allowed), kit, reader, seat));
+    let is_sse = wants_sse(&parts.headers);
+    let (client, now) = (new_client(kit.clock.now()), kit.clock.now());
+    let protocol = if is_sse { "sse" } else { "websocket" };
+    let present = live.presence.enter(pass.allowed.app_id(), (&client, &pass.who(), protocol), &names, now);
+    let seat = (seat, present);
+    if is_sse {
+        return Ok(sse(Ending::of(&kit, pass), kit, reader, seat));
     }
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &kit).await else {
         return Err(UNSUPPORTED_MEDIA_TYPE
@@ -120,7 +140,7 @@ async fn follow_feed(
             .into());
     };
     let upgrade = upgrade.max_message_size(MAX_SAID_BYTES).max_frame_size(MAX_SAID_BYTES);
-    Ok(upgrade.on_upgrade(move |socket| serve_socket(Ending::of(&kit, allowed), kit, reader, seat, socket)))
+    Ok(upgrade.on_upgrade(move |socket| serve_socket(Ending::of(&kit, pass), kit, reader, seat, socket)))
 }
 
 fn wants_sse(headers: &HeaderMap) -> bool {
@@ -135,10 +155,10 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>> {
 }
 
 /// A place among the live readers, given back when it is dropped.
-struct Seat(Kit);
+pub(crate) struct Seat(Kit);
 
 impl Seat {
-    fn take(kit: &Kit) -> Result<Seat> {
+    pub(crate) fn take(kit: &Kit) -> Result<Seat> {
         let seat = Seat(kit.clone());
         if kit.metrics.live_readers.inc() >= kit.limits.live_readers as i64 {
             return Err(TOO_MANY_READERS
@@ -165,7 +185,7 @@ fn gap_frame(stream: &str, n: u64, cursor: &Cursor) -> String {
     out
 }
 
-fn sse(ending: Ending, kit: Kit, reader: Reader, seat: Seat) -> Response {
+fn sse(ending: Ending, kit: Kit, reader: Reader, seat: (Seat, Present)) -> Response {
     let state = (ending, kit, reader, seat, records::Writer::default(), true);
     let frames = stream::unfold(state, |(mut ending, kit, mut reader, seat, mut writer, first)| async move {
         if first {
@@ -224,9 +244,9 @@ struct Ending {
 }
 
 impl Ending {
-    fn of(kit: &Kit, allowed: Allowed<FollowFeed>) -> Ending {
+    fn of(kit: &Kit, pass: Pass) -> Ending {
         let kit_ = kit.clone();
-        let revoked = Box::pin(async move { allowed.ended(&kit_).await });
+        let revoked = Box::pin(async move { pass.ended(&kit_).await });
         Ending { stop: kit.stop.clone(), since: None, revoked }
     }
 
@@ -248,7 +268,13 @@ impl Ending {
     }
 }
 
-async fn serve_socket(mut ending: Ending, kit: Kit, mut reader: Reader, seat: Seat, socket: WebSocket) {
+async fn serve_socket(
+    mut ending: Ending,
+    kit: Kit,
+    mut reader: Reader,
+    seat: (Seat, Present),
+    socket: WebSocket,
+) {
     let (mut to, mut from) = socket.split();
     let mut writer = records::Writer::default();
     loop {

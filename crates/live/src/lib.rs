@@ -12,24 +12,58 @@
 //! nothing is repeated and nothing is missing.
 
 mod api;
+mod centrifugo;
 mod page;
+mod pass;
+mod presence;
 mod reader;
+mod store;
+mod tokens;
 
-pub use reader::CODES;
+pub(crate) use pass::{INVALID_LIVE_TOKEN, LIVE_TOKEN_EXPIRED};
 
-use angarium_kit::{Slice, fleet::Role};
+use angarium_base::Code;
+use angarium_db::Migration;
+use angarium_kit::{Runs, Slice, fleet::Role};
+use presence::Presence;
+use tokens::Tokens;
+
+/// The part of the schema that is this slice's.
+pub const MIGRATIONS: &[Migration] =
+    &[Migration::new("live_0001", include_str!("../migrations/0001_live.sql"))];
+
+/// Every error code of this slice.
+pub const CODES: &[&[Code]] = &[reader::CODES, pass::CODES];
+
+/// What the routes share: the key of live tokens, and who is connected.
+#[derive(Clone, Default)]
+pub(crate) struct Live {
+    pub tokens: Tokens,
+    pub presence: Presence,
+}
 
 pub fn slice() -> Slice {
+    let live = Live::default();
+    let presence = live.presence.clone();
+    let routes = api::routes()
+        .merge(centrifugo::routes())
+        .merge(tokens::routes())
+        .merge(presence::routes())
+        .with(live)
+        .merge(page::routes());
     Slice {
         name: "live",
-        migrations: &[],
+        migrations: MIGRATIONS,
         streams: &[],
         codes: reader::CODES,
         served_by: Role::Live,
-        routes: api::routes().merge(page::routes()),
+        routes,
         direct: None,
-        workers: Vec::new(),
-        eraser: None,
+        workers: vec![(
+            Runs::On(Role::Live),
+            Box::new(move |kit, stop| Box::pin(presence::publish(kit, presence.clone(), stop))),
+        )],
+        eraser: Some(store::erase),
         redrive: None,
     }
 }
