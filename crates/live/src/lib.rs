@@ -14,6 +14,7 @@
 mod api;
 mod page;
 mod reader;
+mod socket;
 
 pub use reader::CODES;
 
