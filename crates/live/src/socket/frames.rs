@@ -95,11 +95,20 @@ pub fn close(code: Code, reason: &str) -> Bytes {
     frame(CLOSE, &payload)
 }
 
-/// The frame of `ours`, a run of a server's own frames, in which byte `at` lies: where its payload begins and where it
-/// ends. `None` where a frame begins, and at the end.
-pub fn frame_around(ours: &[u8], at: usize) -> Option<(usize, usize)> {
-    let mut start = 0;
-    while start < at {
+/// A frame within a run of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// How many frames come before it.
+    pub index: u64,
+    /// Where its payload begins.
+    pub payload: usize,
+    pub end: usize,
+}
+
+/// The frame of `ours`, a run of a server's own frames, in which byte `at` lies; `None` at the end.
+pub fn frame_at(ours: &[u8], at: usize) -> Option<Place> {
+    let (mut start, mut index) = (0, 0);
+    loop {
         let (head, length) = match ours.get(start + 1)? {
             126 => (4, u16::from_be_bytes(*ours.get(start + 2..)?.first_chunk()?) as usize),
             127 => (10, u64::from_be_bytes(*ours.get(start + 2..)?.first_chunk()?) as usize),
@@ -107,11 +116,10 @@ pub fn frame_around(ours: &[u8], at: usize) -> Option<(usize, usize)> {
         };
         let end = start + head + length;
         if at < end {
-            return Some((start + head, end));
+            return Some(Place { index, payload: start + head, end });
         }
-        start = end;
+        (start, index) = (end, index + 1);
     }
-    None
 }
 
 /// Puts together what a client says. It keeps nothing while nothing is half said.
@@ -347,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn the_frame_around_a_byte_is_found() {
+    fn the_frame_at_a_byte_is_found() {
         let payloads = [0, 1, 125, 126, 70_000];
         let (mut run, mut bounds) = (Vec::new(), Vec::new());
         for length in payloads {
@@ -355,13 +363,12 @@ mod tests {
             run.extend_from_slice(&frame(TEXT, &vec![b'x'; length]));
             bounds.push((start, start + head_bytes(length), run.len()));
         }
-        for (start, payload, end) in bounds {
-            assert_eq!(frame_around(&run, start), None, "where a frame begins, nothing has to be finished");
-            for at in [start + 1, end - 1] {
-                assert_eq!(frame_around(&run, at), Some((payload, end)));
+        for (index, (start, payload, end)) in bounds.into_iter().enumerate() {
+            for at in [start, start + 1, end - 1] {
+                assert_eq!(frame_at(&run, at), Some(Place { index: index as u64, payload, end }));
             }
         }
-        assert_eq!(frame_around(&run, run.len()), None);
+        assert_eq!(frame_at(&run, run.len()), None);
     }
 
     #[test]
