@@ -380,8 +380,7 @@ impl Journal {
             Some(remote) => Box::pin(remote.read(stream, from, max_bytes as u64 / 64)).await,
             None => {
                 let id = stream.id;
-                let read =
-                    self.db().read(move |tx| store::chunks(tx, id, from, u64::MAX, max_bytes)).await?;
+                let read = self.db().read(move |tx| store::chunks(tx, id, from, u64::MAX, max_bytes)).await?;
                 Ok(read.into_iter().map(Arc::new).collect())
             }
         }

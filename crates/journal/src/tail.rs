@@ -171,14 +171,12 @@ impl Tails {
 
 impl State {
     fn tail(&mut self, stream: i64, next_offset: u64) -> &mut Tail {
-        self.streams
-            .entry(stream)
-            .or_insert_with(|| Tail {
-                chunks: VecDeque::new(),
-                bytes: 0,
-                marks: VecDeque::new(),
-                next: watch::Sender::new(next_offset),
-            })
+        self.streams.entry(stream).or_insert_with(|| Tail {
+            chunks: VecDeque::new(),
+            bytes: 0,
+            marks: VecDeque::new(),
+            next: watch::Sender::new(next_offset),
+        })
     }
 }
 

@@ -106,8 +106,9 @@ async fn follow_feed(
     wants.filter = Filter::parse(params.get("type"), &conditions)?;
     wants.slow = match params.given("slow") {
         None => wants.slow,
-        Some(slow) => Slow::parse(slow)
-            .ok_or_else(|| INVALID_PARAMETER.err("`slow` is `gap` or `disconnect`"))?,
+        Some(slow) => {
+            Slow::parse(slow).ok_or_else(|| INVALID_PARAMETER.err("`slow` is `gap` or `disconnect`"))?
+        }
     };
     let streams = find_streams(&kit, &allowed, params.get("streams").unwrap_or("events")).await?;
     seat.connected().streams.lock().extend(streams.iter().map(|stream| stream.name().to_owned()));

@@ -68,9 +68,7 @@ impl Filter {
     /// `invalid_parameter`, naming the condition and the place in it.
     pub fn parse(kind: Option<&str>, conditions: &[String]) -> Result<Filter> {
         if conditions.len() > MAX_CONDITIONS {
-            return Err(
-                INVALID_PARAMETER.err(format!("`where` may be there {MAX_CONDITIONS} times at most"))
-            );
+            return Err(INVALID_PARAMETER.err(format!("`where` may be there {MAX_CONDITIONS} times at most")));
         }
         let conditions = conditions.iter().map(|text| Condition::parse(text)).collect::<Result<_>>()?;
         Ok(Filter { kind: kind.map(str::to_owned), conditions })
@@ -100,10 +98,7 @@ impl Condition {
         };
         let found = OPS.iter().find_map(|(sign, op)| Some((sign.len(), *op, rest.strip_prefix(sign)?)));
         let Some((sign_bytes, op, value)) = found else {
-            return Err(bad(&format!(
-                "at character {} stands `!` without `=`",
-                path.chars().count() + 1
-            )));
+            return Err(bad(&format!("at character {} stands `!` without `=`", path.chars().count() + 1)));
         };
         let steps: Vec<String> = path.split('.').map(str::to_owned).collect();
         if let Some(empty) = steps.iter().position(String::is_empty) {
@@ -117,13 +112,13 @@ impl Condition {
         let parsed = Value::parse(value);
         if is_ordering && matches!(parsed, Value::Null | Value::Bool(_) | Value::Other) {
             let at = path.chars().count() + sign_bytes + 1;
-            return Err(bad(&format!("at character {at} a number or a text is needed after this comparison")));
+            return Err(bad(&format!(
+                "at character {at} a number or a text is needed after this comparison"
+            )));
         }
         if parsed == Value::Other {
             let at = path.chars().count() + sign_bytes + 1;
-            return Err(bad(&format!(
-                "at character {at} a number, a text, true, false or null is needed"
-            )));
+            return Err(bad(&format!("at character {at} a number, a text, true, false or null is needed")));
         }
         Ok(Condition { path: steps, op, value: parsed })
     }
@@ -308,7 +303,8 @@ mod tests {
         "who":{"name":"gr\u00fcn","tags":["a",{"x":1}]},"paid":true,"note":null,"code":"5"},"last":1}"#;
 
     fn takes(condition: &str) -> bool {
-        let filter = Filter::parse(None, &[condition.to_owned()]).unwrap_or_else(|e| panic!("{}", e.message()));
+        let filter =
+            Filter::parse(None, &[condition.to_owned()]).unwrap_or_else(|e| panic!("{}", e.message()));
         filter.takes(&Record { offset: 0, at: 0, kind: "level_up", data: DATA.as_bytes() })
     }
 

@@ -70,7 +70,10 @@ struct Held {
 #[derive(Debug)]
 pub enum Step {
     /// So many frames.
-    Frames { n: u64, bytes: Bytes },
+    Frames {
+        n: u64,
+        bytes: Bytes,
+    },
     Gap(Gap),
     /// It has fallen too far behind, and wanted to be sent away then.
     TooSlow,

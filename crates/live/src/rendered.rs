@@ -38,7 +38,14 @@ const FORMS: usize = 2;
 
 impl Form {
     /// Appends one record. `scratch` is kept between calls.
-    pub fn push(self, out: &mut Vec<u8>, scratch: &mut Scratch, stream: &str, cursor: &Cursor, record: &Record<'_>) {
+    pub fn push(
+        self,
+        out: &mut Vec<u8>,
+        scratch: &mut Scratch,
+        stream: &str,
+        cursor: &Cursor,
+        record: &Record<'_>,
+    ) {
         let Scratch { writer, text } = scratch;
         text.clear();
         match self {
@@ -135,7 +142,6 @@ pub fn parts(chunk: &Chunk) -> &[Part] {
 pub fn part_at(parts: &[Part], offset: u64) -> Option<&Part> {
     parts.get(parts.partition_point(|part| part.chunk.next_offset() <= offset))
 }
-
 
 /// Holds the newest pieces.
 #[derive(Default)]

@@ -79,7 +79,11 @@ async fn feed(to: Sender<Bytes>, mut ending: Ending, kit: Kit, mut reader: Reade
 }
 
 /// Waits until the connection takes more; `None` when it is over.
-async fn room<'t>(to: &'t Sender<Bytes>, ending: &mut Ending, reader: &mut Reader) -> Option<Permit<'t, Bytes>> {
+async fn room<'t>(
+    to: &'t Sender<Bytes>,
+    ending: &mut Ending,
+    reader: &mut Reader,
+) -> Option<Permit<'t, Bytes>> {
     let since = Instant::now();
     loop {
         tokio::select! {
