@@ -21,6 +21,7 @@ angarium_base::codes! {
 const TRY_AGAIN_S: u32 = 5;
 
 /// One connection.
+#[allow(dead_code, reason = "read by who shows who is connected")]
 pub struct Connected {
     /// [`angarium_kit::access::Principal::id`]; empty for who is anonymous.
     pub principal: String,
@@ -99,6 +100,7 @@ impl Seats {
     }
 
     /// Who is connected to an app's feed here, who came first being first.
+    #[allow(dead_code, reason = "for who shows who is connected")]
     pub fn connected(&self, app: &AppId) -> Vec<Arc<Connected>> {
         self.0.lock().apps.get(app).map_or_else(Vec::new, |app| app.connected.values().cloned().collect())
     }

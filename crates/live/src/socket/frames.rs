@@ -20,6 +20,7 @@ const BINARY: u8 = 0x2;
 pub struct Code(pub u16);
 
 impl Code {
+    #[allow(dead_code, reason = "for a session that ends as it should")]
     pub const NORMAL: Code = Code(1000);
     pub const AWAY: Code = Code(1001);
     pub const PROTOCOL: Code = Code(1002);

@@ -62,6 +62,7 @@ pub enum Ended {
     Broken,
 }
 
+#[allow(dead_code, reason = "what a session that talks needs, and the feed of its own does not")]
 impl Socket {
     fn new(upgraded: hyper::upgrade::Upgraded, most_bytes: usize) -> Socket {
         Socket(Mutex::new(Inner {

@@ -57,7 +57,10 @@ async fn idle(server: &Server, scenario: &mut Scenario) -> Result {
     let sockets = open(server, readers, phase).await?;
     let after = server.child.memory(phase)?;
     let each = (after.rss_mib - before.rss_mib) * 1_024.0 / sockets.len() as f64;
-    scenario.add("idle readers", vec![("readers", readers as f64), ("kib_each", each), ("rss_mib", after.rss_mib)]);
+    scenario.add(
+        "idle readers",
+        vec![("readers", readers as f64), ("kib_each", each), ("rss_mib", after.rss_mib)],
+    );
     Ok(())
 }
 
