@@ -179,12 +179,9 @@ pub fn chunks(
          (SELECT coalesce(max(first_offset), 0) FROM journal WHERE stream = $1 AND first_offset <= $2) ORDER BY first_offset",
         v![stream, from as i64],
         |row| {
-            let chunk = Chunk {
-                first_offset: row.get::<i64>(0)? as u64,
-                count: row.get::<i64>(1)? as u32,
-                at: row.get(2)?,
-                frames: frame::unpack(row.get(3)?, row.get(4)?, row.bytes(5)?)?,
-            };
+            let frames = frame::unpack(row.get(3)?, row.get(4)?, row.bytes(5)?)?;
+            let chunk =
+                Chunk::new(row.get::<i64>(0)? as u64, row.get::<i64>(1)? as u32, row.get(2)?, frames);
             if chunk.next_offset() > from {
                 records += chunk.next_offset() - from.max(chunk.first_offset);
                 bytes += chunk.frames.len();

@@ -99,6 +99,12 @@ impl Pass {
         records::find_stream(kit, &self.allowed, name).await
     }
 
+    /// Whether the app's stream of this name may be followed.
+    pub fn may_follow(&self, name: &str) -> bool {
+        let is_among = |token: &Arc<LiveToken>| token.streams.iter().any(|stream| stream == name);
+        self.token.as_ref().is_none_or(is_among) && records::is_readable(&self.allowed, name)
+    }
+
     /// The streams that are meant where none are named.
     pub fn own_streams(&self) -> String {
         self.token.as_ref().map_or_else(|| "events".to_owned(), |token| token.streams.join(","))
@@ -161,7 +167,7 @@ impl FromRequestParts<Kit> for Pass {
             let allowed = Allowed::for_app(kit, &*parts, &app).await?;
             return Ok(Pass { allowed, token: None });
         };
-        let live = parts.extensions.get::<Live>().cloned();
+        let live = parts.extensions.get::<Arc<Live>>().cloned();
         let live = live.ok_or_else(|| INVALID_LIVE_TOKEN.err("live tokens are not taken here"))?;
         Ok(Pass::of_token(kit, &live, parts, &text, &app).await?)
     }
@@ -170,7 +176,8 @@ impl FromRequestParts<Kit> for Pass {
 /// The live token that a request carries, in its query or as a bearer.
 fn presented(parts: &Parts) -> Result<Option<String>> {
     // What is wrong with the query otherwise is for the handler to say, to somebody who is known.
-    let query = Params::parse(parts.uri.query().unwrap_or_default()).ok();
+    let query =
+        Params::parse_with(parts.uri.query().unwrap_or_default(), "where").ok().map(|(query, _)| query);
     if let Some(token) = query.as_ref().and_then(|query| query.get("token")) {
         if !token.starts_with(tokens::PREFIX) {
             return Err(INVALID_LIVE_TOKEN.err(

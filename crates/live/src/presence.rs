@@ -250,7 +250,7 @@ pub async fn everywhere(kit: &Kit, presence: &Presence, app: &AppId) -> Result<(
 async fn show_presence(
     allowed: Allowed<ReadPresence>,
     State(kit): State<Kit>,
-    Extension(live): Extension<Live>,
+    Extension(live): Extension<Arc<Live>>,
     params: Params,
 ) -> Answer<Json<PresenceView>> {
     params.only(&[])?;

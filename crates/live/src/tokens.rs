@@ -204,7 +204,7 @@ async fn load(kit: &Kit) -> Result<Secrets> {
 async fn create_live_token(
     allowed: Allowed<MintLiveToken>,
     State(kit): State<Kit>,
-    Extension(live): Extension<Live>,
+    Extension(live): Extension<Arc<Live>>,
     params: Params,
     request: Request,
 ) -> Answer<Response> {

@@ -9,7 +9,6 @@ use super::{
     wire::{Answer, AskHistory, Command, Connect, Connected, Method, Push, Refreshed, Subscribe, Subscribed},
 };
 use crate::{
-    api::Seat,
     pass::{Pass, Who},
     presence,
 };
@@ -168,7 +167,8 @@ impl Session {
         self.sit_down(&pass)?;
         let (name, wants_joins) = (stream.name().to_owned(), asked.wants_joins && may_see_others(&pass));
         let taken_up = async {
-            let mut follower = Follower::new(&self.kit.journal, stream, self.kit.limits.live_backlog).await?;
+            let mut follower =
+                Follower::new(&self.kit.journal, stream, self.kit.limits.live.backlog_bytes).await?;
             let taken_up = position::take_up(&self.kit, &mut follower, asked, self.encoding).await?;
             Ok((follower, taken_up))
         };
@@ -188,7 +188,7 @@ impl Session {
     fn sit_down(&mut self, pass: &Pass) -> Result<(), Fault> {
         let app = pass.allowed.app_id();
         if self.seats.iter().all(|(other, _)| other != app) {
-            let seat = Seat::take(&self.kit).map_err(|error| Fault::from(&error))?;
+            let seat = self.live.seats.take(&self.kit, &pass.allowed).map_err(|error| Fault::from(&error))?;
             self.seats.push((app.clone(), seat));
         }
         Ok(())

@@ -19,7 +19,7 @@ pub struct Follower {
     head: watch::Receiver<u64>,
     next: u64,
     stride: u64,
-    /// How many records it may be behind, once it has been at the end.
+    /// How many bytes it may be behind, once it has been at the end.
     backlog: u64,
     has_caught_up: bool,
 }
@@ -80,7 +80,7 @@ impl Follower {
                 self.head.changed().await.map_err(|_| UNAVAILABLE.err("the server is stopping"))?;
                 continue;
             }
-            if self.has_caught_up && end - self.next > self.backlog {
+            if self.has_caught_up && self.journal.bytes_after(&self.stream, self.next) > self.backlog {
                 return Ok(Step::Slow);
             }
             let (mut out, mut n) = (Vec::new(), 0);

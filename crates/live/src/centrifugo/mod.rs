@@ -45,6 +45,7 @@ use axum::{
 use http::{HeaderMap, header};
 use session::Session;
 use socket::Socket;
+use std::sync::Arc;
 use wire::Encoding;
 
 /// A frame of a client's: some commands, of which a token is the longest part.
@@ -75,7 +76,7 @@ pub fn routes() -> Routes {
 async fn connect_centrifugo(
     _: Public,
     State(kit): State<Kit>,
-    Extension(live): Extension<Live>,
+    Extension(live): Extension<Arc<Live>>,
     request: Request,
 ) -> Answer<Response> {
     let (mut parts, _) = request.into_parts();

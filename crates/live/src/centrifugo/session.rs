@@ -19,15 +19,15 @@ use super::{
 };
 use crate::{
     Live,
-    api::Seat,
     pass::{Pass, until},
     presence::{Change, Present, new_client},
+    seats::Seat,
 };
 use angarium_base::{AppId, Result};
 use angarium_kit::Kit;
 use bytes::Bytes;
 use futures_util::future::{pending, select_all};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::{Instant, sleep_until},
@@ -49,7 +49,7 @@ const ANSWERS_BYTES: usize = 4 << 10;
 
 pub struct Session {
     pub kit: Kit,
-    pub live: Live,
+    pub live: Arc<Live>,
     pub client: String,
     pub encoding: Encoding,
     /// The key or token of the handshake's Authorization header.
@@ -108,7 +108,7 @@ impl From<Disconnect> for End {
 }
 
 impl Session {
-    pub fn new(kit: Kit, live: Live, encoding: Encoding, header: Option<String>) -> Session {
+    pub fn new(kit: Kit, live: Arc<Live>, encoding: Encoding, header: Option<String>) -> Session {
         let (client, now) = (new_client(kit.clock.now()), Instant::now());
         Session {
             kit,

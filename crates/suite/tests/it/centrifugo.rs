@@ -291,8 +291,7 @@ async fn with_the_key_or_the_role_the_connection_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_client_is_cut_off_and_recovers_all_of_it() {
-    const BACKLOG: u64 = 200;
-    let world = World::start_with(&format!("[http]\nlive_backlog = {BACKLOG}")).await;
+    let world = World::start_with("[live]\nbacklog = 800000").await;
     let mut slow = Client::open_narrow(&world).await;
     slow.call(json!({ "connect": { "token": world.secret_key() } })).await;
     let epoch = slow.subscribe("events").await["epoch"].clone();

@@ -159,6 +159,7 @@ impl Operation {
             "connect_centrifugo" => {
                 vec![Sent { headers: socket(), status: Some(101), ..Sent::default() }]
             }
+            "follow_messages" => vec![Sent { headers: socket(), status: Some(101), ..Sent::default() }],
             "follow_feed" => {
                 let events = vec![("accept", "text/event-stream")];
                 vec![
