@@ -59,7 +59,7 @@ pub async fn first_start(db: &Db, clock: &Clock, admin: Option<Holder>) -> Resul
     };
     let ours = db.write(move |tx| {
         // Of processes that start at the same moment on one store, one makes it.
-        if !store::insert_app(tx, &app, true)? {
+        if !store::insert_app(tx, &app, &store::Maker::FirstStart)? {
             return Ok(false);
         }
         for (row, secret) in &keys {

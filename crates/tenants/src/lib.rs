@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub const MIGRATIONS: &[Migration] = &[
     Migration::new("tenants_0001", include_str!("../migrations/0001_tenants.sql")),
     Migration::new("tenants_0002", include_str!("../migrations/0002_grants.sql")),
+    Migration::new("tenants_0003", include_str!("../migrations/0003_makers.sql")),
 ];
 
 /// Every error code of this slice.

@@ -214,7 +214,7 @@ async fn grants(action: GrantsAction) -> Result {
         GrantsAction::Delete { grant, of: AppArgs { app, store } } => {
             let json = store.file.json;
             let work = async |kit: &Kit| {
-                Ok(operations::delete_grant(kit, By::console(), &find(kit, &app)?.id, &grant).await?)
+                Ok(operations::delete_grant(kit, By::console(), &find(kit, &app)?.id, &grant, true).await?)
             };
             at_console(store, work).await?;
             say_deleted(json, &grant)
