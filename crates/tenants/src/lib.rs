@@ -17,7 +17,7 @@ pub mod operations;
 pub mod rules;
 mod store;
 
-pub use first_start::{FirstStart, first_start};
+pub use first_start::{BUNDLE_ID, FirstStart, Making, first_start, has_app};
 
 use angarium_base::{Code, Result};
 use angarium_db::{Db, Migration};

@@ -198,6 +198,12 @@ pub fn show_app(tx: &mut Tx<'_>, id: &AppId) -> Result<App> {
     found.ok_or_else(|| unknown("app"))
 }
 
+/// Whether an app was made, and not deleted since.
+pub fn has_app(tx: &mut Tx<'_>, id: &AppId) -> Result<bool> {
+    let sql = "SELECT CAST(1 AS BIGINT) FROM apps WHERE id = $1 AND deleted_at IS NULL";
+    Ok(tx.maybe(sql, v![id.as_str()], |row| row.get::<i64>(0))?.is_some())
+}
+
 /// Marks an app as deleted; its bundle id is free from now on.
 ///
 /// # Errors
