@@ -502,3 +502,56 @@ pub fn use_key(tx: &mut Tx<'_>, app: &AppId, id: &KeyId, at: Millis) -> Result<(
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use angarium_base::Clock;
+    use angarium_db::Db;
+
+    fn app_number(n: i64) -> App {
+        App {
+            id: AppId::new(n),
+            name: "one".into(),
+            bundle_id: format!("com.acme.a{n}"),
+            created_at: n,
+            truncate_addresses: false,
+            cors_origins: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn apps_are_counted_against_who_made_them_and_not_against_who_has_a_role_in_them() {
+        let temp = tempfile::tempdir().unwrap();
+        let db = Db::open(temp.path(), crate::MIGRATIONS, Clock::manual(1)).unwrap();
+        let (ana, ben) = (Maker::User("user:ana".into()), Maker::User("user:ben".into()));
+        let made = db.write(move |tx| {
+            let last = crate::rules::APPS_MAX;
+            for n in 0..last {
+                let app = app_number(n);
+                assert!(insert_app(tx, &app, &ana)?);
+                let row = GrantRow {
+                    id: GrantId::new(n),
+                    app: app.id.clone(),
+                    holder: Holder::Email("ben@acme.com".into()),
+                    role: Role::Viewer,
+                    created_at: n,
+                    created_by: "ana".into(),
+                };
+                insert_grant(tx, &app.id, &row)?;
+            }
+            assert!(insert_app(tx, &app_number(last), &ben)?, "what others give him is not his making");
+            let refused = insert_app(tx, &app_number(last + 1), &ana).unwrap_err();
+            assert_eq!(refused.code().name, "too_many");
+            delete_app(tx, &app_by_bundle_id(tx, "com.acme.a7")?, 1)?;
+            insert_app(tx, &app_number(last + 1), &ana)
+        });
+        assert!(made.await.unwrap(), "one that is deleted makes room");
+    }
+
+    fn app_by_bundle_id(tx: &mut Tx<'_>, bundle_id: &str) -> Result<AppId> {
+        let sql = "SELECT id FROM apps WHERE bundle_id = $1";
+        let id = tx.one(sql, v![bundle_id], |row| row.get::<String>(0))?;
+        AppId::parse(&id).ok_or_else(|| damaged("apps"))
+    }
+}
