@@ -1,7 +1,7 @@
 //! What an operator does: start, configure, watch, stop. It works as the manual says, and says in words what does not.
 
 use crate::wire::Wire;
-use angarium_suite::{Ran, Setup, World, angarium, embedded_only, eventually, run};
+use angarium_suite::{Keys, Ran, Setup, World, angarium, embedded_only, eventually, run};
 use serde_json::{Value, json};
 use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
