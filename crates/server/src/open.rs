@@ -78,6 +78,7 @@ pub async fn open(
     let feed = Feed::open(&config.feed_target()?, NAMESPACE, clock.clone()).await?;
     let blobs = Blobs::open(&config.blobs_target()?, Default::default(), clock.clone())?;
     let journal = open_journal(config, &db, &feed, &clock).await?;
+    private_file::warn_of_modes(opener.keys_dir());
     let local = local_issuer(config)?;
     let first = first_start(config, &db, &clock, opener.keys_dir(), local.as_ref()).await?;
     let identity =

@@ -8,7 +8,7 @@ use angarium_tenants::FirstStart;
 use serde::{Deserialize, Serialize};
 use std::{
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -95,6 +95,22 @@ fn gone_or(done: std::io::Result<()>, what: &'static str) -> Result<()> {
 
 fn sync(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(dir)?.sync_all()
+}
+
+/// Says which of the files are not their owner's alone; who runs the server has made them so.
+pub fn warn_of_modes(dir: &Path) {
+    for name in [FIRST_START, LOCAL_ISSUER, SECRETS_KEY, angarium_db::sqlite::FILE] {
+        let path = dir.join(name);
+        let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode() & 0o077);
+        let is_behind =
+            std::fs::metadata(dir).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0);
+        if mode != 0 && !is_behind {
+            tracing::warn!(
+                path = %path.display(),
+                "this file is not its owner's alone; `chmod 600` it, and `chmod 700` the data directory"
+            );
+        }
+    }
 }
 
 fn read(dir: &Path, name: &str) -> Result<Option<String>> {

@@ -81,7 +81,7 @@ pub async fn attend<F: Future<Output = Response>>(
         standing.write(response.headers_mut());
     }
     if let Some((path, headers)) = page
-        && let Some(page) = Page::of(kit, &path, &headers)
+        && let Some(page) = Page::of(kit, &path, status, &headers)
     {
         match Page::is_preflight(&method, &headers) {
             true => page.write_preflight(response.headers_mut()),

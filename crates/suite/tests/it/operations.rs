@@ -208,6 +208,26 @@ async fn keys_are_shown_once_and_kept_for_the_owner_alone() {
 }
 
 #[tokio::test]
+async fn the_files_of_a_folder_that_others_can_enter_are_their_owners_alone() {
+    let temp = tempfile::tempdir().expect("temporary folders can be made");
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    set(temp.path(), 0o755);
+    let on_it = embedded_only("it is about the files of the folder");
+    let mut world = World::start_as(Setup { data_dir: Some(temp.path().into()), ..on_it }).await;
+    for entry in std::fs::read_dir(temp.path()).expect("it is there").flatten() {
+        let mode = entry.metadata().expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+    }
+    let said = |log: &str| log.contains("is not its owner's alone") && log.contains("local-issuer.json");
+    assert!(!said(&world.stderr()), "{}", world.stderr());
+    set(&temp.path().join("local-issuer.json"), 0o644);
+    world.restart().await;
+    assert!(said(&world.stderr()), "{}", world.stderr());
+}
+
+#[tokio::test]
 async fn a_first_start_that_dies_leaves_no_app_without_its_keys() {
     let mut world = World::start_as(embedded_only("it is about a file of the folder")).await;
     let (file, mine) =
