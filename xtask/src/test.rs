@@ -3,12 +3,13 @@
 //! A test that does not find what it needs prints `skipped: WHY` and passes. Such reasons, and those of tests that
 //! are `#[ignore]`d, are listed at the end. In CI they are failures, unless the reason begins with `optional`.
 //!
-//! With `--stack` there are real servers, and seven runs. Then a variable `STACK_…` that is missing is no excuse:
+//! With `--stack` there are real servers, and eight runs. Then a variable `STACK_…` that is missing is no excuse:
 //!
 //! | Run | On |
 //! |---|---|
 //! | all tests | the embedded engines; the ports' contracts on PostgreSQL, Redis, Kafka and S3 too |
 //! | the journal's contract, twice | PostgreSQL; Kafka |
+//! | the promises of dead letters | PostgreSQL |
 //! | the suite, twice | PostgreSQL, Redis and S3; these and Kafka; several processes on them included |
 //! | what is ignored otherwise | the suite's and the shipper's tests that stop the stack's broker |
 
@@ -23,9 +24,10 @@ use std::process::{Command, Stdio};
 use transcript::{Account, Transcript};
 
 /// What runs once more on the stack: a name, the crate's folder and the tests' name, and what tells them where.
-const ON_STACK: [(&str, (&str, &str), &str, &str); 6] = [
+const ON_STACK: [(&str, (&str, &str), &str, &str); 7] = [
     ("the journal's contract on PostgreSQL", ("journal", "contract"), "CONTRACT_ENGINE", "postgres"),
     ("the journal's contract on Kafka", ("journal", "contract"), "CONTRACT_ENGINE", "kafka"),
+    ("dead letters on PostgreSQL", ("dead-letters", "contract"), "CONTRACT_ENGINE", "postgres"),
     ("the suite on PostgreSQL, Redis and S3", ("suite", "it"), "SUITE_ON", "stack"),
     ("the suite on Kafka, PostgreSQL, Redis and S3", ("suite", "it"), "SUITE_ON", "kafka"),
     (BY_THEMSELVES, ("suite", "it"), "SUITE_ON", "kafka"),

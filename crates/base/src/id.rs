@@ -74,6 +74,8 @@ ids! {
     MessageId = "msg_";
     /// Names a dead letter.
     DeadLetterId = "dead_";
+    /// Names a redrive of dead letters by a filter.
+    RedriveId = "rdr_";
     /// Names one HTTP request, in its answer and in the log.
     RequestId = "req_";
     /// Names one run of a process; a restart is another.

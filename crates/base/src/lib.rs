@@ -21,5 +21,7 @@ pub mod time;
 pub use clock::Clock;
 pub use cursor::Cursor;
 pub use error::{Code, Context, Error, Kind, Result};
-pub use id::{AppId, AuditId, DeadLetterId, EventId, GrantId, KeyId, MessageId, ProcessId, RequestId};
+pub use id::{
+    AppId, AuditId, DeadLetterId, EventId, GrantId, KeyId, MessageId, ProcessId, RedriveId, RequestId,
+};
 pub use secret::Secret;

@@ -12,7 +12,9 @@
 //! | [`grants`] | [`Client::list_grants`], [`Client::create_grant`], [`Client::show_grant`], [`Client::change_grant`], [`Client::delete_grant`] |
 //! | [`keys`] | [`Client::list_keys`], [`Client::create_key`], [`Client::show_key`], [`Client::rotate_key`], [`Client::delete_key`] |
 //! | [`audit`] | [`Client::list_audit`] |
+//! | [`dead_letters`] | [`Client::list_dead_letters`], [`Client::show_dead_letter`], [`Client::redrive_dead_letter`], [`Client::redrive_dead_letters`], [`Client::delete_dead_letter`] and the like |
 //! | [`events`] | [`Client::track_events`], [`Client::list_events`], [`Client::show_event_stats`] |
+//! | [`messages`] | [`Client::send_message`], [`Client::list_messages`], [`Client::show_message`], [`Client::show_message_schema`], [`Client::put_message_schema`], [`Client::delete_message_schema`] |
 //! | [`streams`] | [`Client::list_streams`], [`Client::read_records`], [`Client::poll_group`], [`Client::commit_group`], [`Client::show_group`] |
 //! | [`live`] | [`Client::live`] |
 //! | [`health`] | [`Client::health`] |
@@ -31,12 +33,14 @@
 
 pub mod apps;
 pub mod audit;
+pub mod dead_letters;
 pub mod error;
 pub mod events;
 pub mod grants;
 pub mod health;
 pub mod keys;
 pub mod live;
+pub mod messages;
 mod page;
 pub mod processes;
 pub mod retry;
@@ -46,12 +50,14 @@ mod transport;
 
 pub use apps::{App, AppChange, Identity, NewApp, OwnApp};
 pub use audit::{AuditEntry, AuditTarget};
+pub use dead_letters::{DeadLetter, DeadLetterFilter, DeletedLetters, Redrive, RedrivePace, RedrivenLetter};
 pub use error::{Error, Problem, Result};
 pub use events::{Event, EventCount, EventStats, ListEvents, Rejection, ShowEventStats, Tracked};
 pub use grants::{Grant, NewGrant, Role};
 pub use health::Health;
 pub use keys::{Key, KeyMade, NewKey};
 pub use live::{LiveFeed, LiveFrame, LiveQuery};
+pub use messages::{ListMessages, Message, MessageSchema, MessageTaken};
 pub use page::Page;
 pub use processes::Process;
 pub use retry::Retry;

@@ -149,7 +149,17 @@ impl Client {
 
     /// Sets what `body` names, which twice is the same as once.
     pub(crate) async fn change<T: DeserializeOwned>(&self, url: Url, body: &impl Serialize) -> Result<T> {
-        let call = Call::of(Method::PATCH, url, CALL_TIMEOUT).with_json(body)?;
+        self.set(Method::PATCH, url, body).await
+    }
+
+    /// The same by another method.
+    pub(crate) async fn set<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let call = Call::of(method, url, CALL_TIMEOUT).with_json(body)?;
         let answer = self.answer(call).await?;
         self.read(&answer)
     }

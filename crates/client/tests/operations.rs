@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use angarium_client::{
-    AppChange, Client, Error, Event, GroupLag, LiveFrame, LiveQuery, NewApp, NewGrant, NewKey, PollGroup,
-    ReadRecords, Rejection, Retry, Role, Tracked,
+    AppChange, Client, DeadLetterFilter, Error, Event, GroupLag, LiveFrame, LiveQuery, NewApp, NewGrant,
+    NewKey, PollGroup, ReadRecords, RedrivePace, Rejection, Retry, Role, Tracked,
 };
 use axum::{
     Router,
@@ -332,5 +332,62 @@ async fn a_live_feed_gives_records_and_gaps_and_remembers_its_place() {
     assert_eq!(
         seen.lock().unwrap()[0],
         "GET /v1/apps/app_1/live?streams=events%2Cmessages&type=a&after=c4 Bearer ang_sk_1 text/event-stream "
+    );
+}
+
+#[tokio::test]
+async fn dead_letters_and_redrives_are_sent_and_read_as_the_api_has_them() {
+    let letter = json!({
+        "id": "dead_1", "kind": "message", "code": "refused", "reason": "no", "attempts": 3,
+        "first_at": "2026-01-01T00:00:00.000Z", "last_at": "2026-01-01T00:00:01.000Z", "source": "msg_1",
+        "link": "/m", "media_type": "application/json", "size_bytes": 9,
+    });
+    let whole = format!("{},\"body\":{{\"n\": 1.50}}}}", letter.to_string().trim_end_matches('}'));
+    let redriven = json!({ "id": "dead_1", "kind": "message", "source": "msg_1", "link": "/m" });
+    let run = json!({
+        "id": "rdr_1", "state": "running", "kind": "message", "code": null, "source": null, "from": null, "to": null,
+        "rate": 50, "max": null, "matched": 2, "redriven": 1, "failed": 0,
+        "started_at": "2026-01-01T00:00:00.000Z", "ended_at": null,
+    });
+    let (client, seen) = server([
+        ok(json!({ "items": [letter], "next": "cletters-2" })),
+        whole.clone().into_response(),
+        ok(redriven.clone()),
+        ok(json!({ "matches": 2 })),
+        ok(run.clone()),
+        ok(json!({ "items": [run], "next": null })),
+        ok(run.clone()),
+        StatusCode::NO_CONTENT.into_response(),
+    ])
+    .await;
+    let filter = DeadLetterFilter { kind: Some("message".into()), ..DeadLetterFilter::default() };
+    let page = client.list_dead_letters("app_1", &filter, Some("cletters-1"), Some(1)).await.unwrap();
+    assert_eq!(serde_json::to_value(&page.items).unwrap(), json!([letter]));
+    let shown = client.show_dead_letter("app_1", "dead_1").await.unwrap();
+    assert_eq!(shown.body.unwrap().get(), "{\"n\": 1.50}", "an original is given out as it came");
+    let one = client.redrive_dead_letter("app_1", "dead_1", Some("1")).await.unwrap();
+    assert_eq!(serde_json::to_value(&one).unwrap(), redriven);
+    assert_eq!(client.count_dead_letters("app_1", &filter).await.unwrap(), 2);
+    let pace = RedrivePace { rate: Some(50), max: None };
+    let asked = client.redrive_dead_letters("app_1", &filter, &pace, Some("2")).await.unwrap();
+    assert_eq!(serde_json::to_value(&asked).unwrap(), run);
+    assert_eq!(client.list_redrives("app_1").await.unwrap(), [asked.clone()]);
+    assert_eq!(client.stop_redrive("app_1", "rdr_1").await.unwrap(), asked);
+    client.delete_dead_letter("app_1", "dead_1").await.unwrap();
+    let (letters, json) = ("/v1/apps/app_1/dead-letters", "Bearer ang_sk_1 application/json");
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            format!("GET {letters}?kind=message&after=cletters-1&limit=1 Bearer ang_sk_1 */* "),
+            format!("GET {letters}/dead_1 Bearer ang_sk_1 */* "),
+            format!("POST {letters}/dead_1/redrive {json} {{}} once=1"),
+            format!("POST {letters}/redrive {json} {{\"kind\":\"message\",\"dry_run\":true}}"),
+            format!(
+                "POST {letters}/redrive {json} {{\"kind\":\"message\",\"dry_run\":false,\"rate\":50}} once=2"
+            ),
+            format!("GET {letters}/redrives?limit=1000 Bearer ang_sk_1 */* "),
+            format!("POST {letters}/redrives/rdr_1/stop {json} {{}}"),
+            format!("DELETE {letters}/dead_1 Bearer ang_sk_1  "),
+        ]
     );
 }

@@ -21,6 +21,19 @@ pub struct Reason {
     pub reason: String,
 }
 
+/// The label of a sort of work.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct KindOfWork {
+    pub kind: String,
+}
+
+/// What became of dead letters of a kind.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct DeadLetterChange {
+    pub kind: String,
+    pub change: String,
+}
+
 /// Counters that handlers and workers hold; `/metrics` shows them with what the parts say of themselves.
 #[derive(Clone)]
 pub struct Metrics {
@@ -43,6 +56,9 @@ pub struct Metrics {
     pub live_readers: Gauge,
     pub live_frames: Counter,
     pub live_skipped: Counter,
+    pub dead_letters: Family<KindOfWork, Gauge>,
+    pub dead_letters_oldest_seconds: Gauge,
+    pub dead_letter_changes: Family<DeadLetterChange, Counter>,
     registry: Arc<Registry>,
 }
 
@@ -72,6 +88,9 @@ impl Metrics {
             live_readers: Gauge::default(),
             live_frames: Counter::default(),
             live_skipped: Counter::default(),
+            dead_letters: Family::default(),
+            dead_letters_oldest_seconds: Gauge::default(),
+            dead_letter_changes: Family::default(),
             registry: Arc::default(),
         };
         metrics.registry = Arc::new(metrics.register());
@@ -130,7 +149,26 @@ impl Metrics {
             "Records that slow readers of the live feed were not sent",
             self.live_skipped.clone(),
         );
+        self.register_dead_letters(&mut r);
         r
+    }
+
+    fn register_dead_letters(&self, r: &mut Registry) {
+        r.register(
+            "dead_letters",
+            "Dead letters in the inboxes of all apps; every process says the same",
+            self.dead_letters.clone(),
+        );
+        r.register(
+            "dead_letters_oldest_seconds",
+            "Time since the oldest dead letter was given up",
+            self.dead_letters_oldest_seconds.clone(),
+        );
+        r.register(
+            "dead_letter_changes",
+            "Dead letters that were given up, redriven, deleted or have expired, by this process",
+            self.dead_letter_changes.clone(),
+        );
     }
 
     /// The Prometheus text format (OpenMetrics 1.0), without the closing `# EOF`.

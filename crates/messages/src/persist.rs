@@ -12,7 +12,7 @@ use angarium_base::{AppId, Error, Result, clock::Millis, error::Kind};
 use angarium_journal::{Record, Stream};
 use angarium_kit::{
     Kit,
-    dead_letters::{Inbox, Letter},
+    dead_letters::{Change, Inbox, Letter},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::sleep};
@@ -188,6 +188,7 @@ impl Persister<'_> {
         } else {
             items[range.clone()].iter().filter(|item| !item.is_dead()).count()
         };
+        let given_up = if refused.is_some() { 0 } else { count - rows };
         let tries_again = self.shared.settings.attempts > 1;
         let moved = self
             .kit
@@ -228,6 +229,7 @@ impl Persister<'_> {
         }
         self.at = to;
         self.kit.metrics.messages_persisted.inc_by(rows as u64);
+        Inbox::count(self.kit, KIND, Change::GivenUp, given_up as u64);
         if rows < count {
             tracing::warn!(app = %self.app, messages = count - rows, "messages could not be persisted as they came");
         }

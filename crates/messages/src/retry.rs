@@ -11,7 +11,7 @@ use angarium_base::{AppId, Error, Result, clock::Millis, error::INTERNAL};
 use angarium_db::Tx;
 use angarium_kit::{
     Kit,
-    dead_letters::{Inbox, Letter},
+    dead_letters::{Change, Inbox, Letter},
 };
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -113,14 +113,18 @@ async fn give_up(kit: &Kit, app: &AppId, retried: Retried, code: &str, reason: S
     };
     tracing::warn!(%app, id = retried.message.id, code, "a message was given up: it is a dead letter now");
     let app = app.clone();
-    kit.db
+    let given_up = kit
+        .db
         .write(move |tx| {
-            if store::delete_retry(tx, &app, &retried)? {
+            let was_there = store::delete_retry(tx, &app, &retried)?;
+            if was_there {
                 inbox.put(tx, now, &letter)?;
             }
-            Ok(())
+            Ok(was_there)
         })
-        .await
+        .await?;
+    Inbox::count(kit, KIND, Change::GivenUp, given_up.into());
+    Ok(())
 }
 
 /// Makes a message that was given up due again.

@@ -4,11 +4,13 @@
 //! wherever it stands. This module is the one place where the environment is read.
 
 mod access;
+mod dead_letters;
 mod engines;
 mod environment;
 mod messages;
 
 pub use access::{Auth, Issuer, RateLimits, SecretKeys, TrustedProxy};
+pub use dead_letters::DeadLetters;
 pub use engines::{Kafka, Postgres, S3, Store};
 pub use environment::{environment, profiles_file};
 pub use messages::Messages;
@@ -65,6 +67,7 @@ pub struct Config {
     pub s3: S3,
     /// What each stream keeps, by its name; `"*"` is for those not named. Without an entry everything is kept.
     pub retention: BTreeMap<String, Keep>,
+    pub dead_letters: DeadLetters,
     pub compat: Compat,
     pub log: Log,
 }
@@ -228,6 +231,7 @@ impl Default for Config {
             kafka: Kafka::default(),
             s3: S3::default(),
             retention: BTreeMap::new(),
+            dead_letters: DeadLetters::default(),
             compat: Compat::default(),
             log: Log { level: "info".into(), format: "text".into() },
         }
@@ -420,6 +424,7 @@ impl Config {
                 )));
             }
         }
+        self.dead_letters.check()?;
         self.messages.check()?;
         self.check_listeners()?;
         self.check_engines()?;
@@ -578,6 +583,7 @@ mod tests {
             ("[http.tls]\nclient_ca = \"ca.pem\"", "http.tls.client_ca"),
             ("[http]\ntrusted_proxies = [\"everybody\"]", "http.trusted_proxies"),
             ("[compat]\nanonymous = [\"x\"]", "compat.anonymous"),
+            ("[dead_letters]\nkeep = \"0s\"", "dead_letters.keep"),
             ("[retention.events]\nage = \"0s\"", "retention.events"),
             ("[retention.evnets]\nage = \"1d\"", "retention.evnets"),
         ] {

@@ -15,6 +15,7 @@ pub fn all(config: &Config) -> Result<Vec<Slice>> {
         angarium_messages::slice(config.messages()),
         angarium_streams::slice(),
         angarium_live::slice(),
+        angarium_dead_letters::slice(config.dead_letters.keep.0),
     ])
 }
 
@@ -27,6 +28,7 @@ pub fn migrations() -> Vec<Migration> {
         angarium_kit::fleet::MIGRATIONS,
         angarium_kit::idempotency::MIGRATIONS,
         angarium_kit::dead_letters::MIGRATIONS,
+        angarium_dead_letters::MIGRATIONS,
     ]
     .concat()
 }
@@ -37,6 +39,7 @@ pub fn codes() -> Vec<Code> {
         angarium_base::error::CODES,
         angarium_blobs::CODES,
         angarium_db::CODES,
+        angarium_dead_letters::CODES,
         angarium_feed::CODES,
         angarium_journal::CODES,
         angarium_kafka::CODES,

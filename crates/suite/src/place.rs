@@ -91,6 +91,13 @@ impl Place {
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = ";
         sql(&self.server, format!("{cut}'{}'", self.database)).await.expect("an administrator may do this")
     }
+
+    /// Runs statements in the database, as an administrator does.
+    pub async fn run(&self, statements: String) {
+        sql(&in_database(&self.server, &self.database), statements)
+            .await
+            .expect("an administrator may do this");
+    }
 }
 
 impl Drop for Place {

@@ -6,7 +6,7 @@ use super::tree::Tree;
 use std::collections::BTreeSet;
 
 /// Functions of stores that may read or write an app's rows without being given the app, and why.
-const UNSCOPED: [(&str, &str, &str); 14] = [
+const UNSCOPED: [(&str, &str, &str); 18] = [
     ("crates/tenants/src/store.rs", "everything", "fills the directory, of all apps"),
     ("crates/tenants/src/store.rs", "every_key", "fills the directory, of all apps"),
     ("crates/tenants/src/store.rs", "every_grant", "fills the directory, of all apps"),
@@ -20,6 +20,10 @@ const UNSCOPED: [(&str, &str, &str); 14] = [
     ("crates/kit/src/idempotency/store.rs", "release", "by scope: the hash of principal, path and key"),
     ("crates/kit/src/idempotency/store.rs", "expire", "by age, of all apps"),
     ("crates/kit/src/idempotency/store.rs", "delete_of", "given the app as text, which the row has"),
+    ("crates/dead-letters/src/store.rs", "expired", "by age, of all apps"),
+    ("crates/dead-letters/src/store.rs", "depths", "counts the letters of all apps, for the operator"),
+    ("crates/dead-letters/src/store.rs", "running", "looks for work, of all apps"),
+    ("crates/dead-letters/src/store.rs", "forget_runs", "by age, of all apps"),
     ("crates/tenants/src/store.rs", "update_app", "asks whether any other app has the bundle id"),
 ];
 

@@ -11,7 +11,7 @@
 
 pub mod store;
 
-use crate::Kit;
+use crate::{Kit, metrics::DeadLetterChange};
 use angarium_base::{AppId, DeadLetterId, Result, clock::Millis, time};
 use angarium_db::{Migration, Tx};
 use angarium_journal::Stream;
@@ -91,6 +91,15 @@ impl Inbox {
         let id = store::put(tx, &self.app, &DeadLetterId::new(now), letter)?;
         self.tell(tx, now, &id, letter, Change::GivenUp);
         Ok(id)
+    }
+
+    /// Counts letters of whom something became, for the metrics: after the commit, because a transaction may run twice.
+    pub fn count(kit: &Kit, kind: &str, change: Change, letters: u64) {
+        if letters == 0 {
+            return;
+        }
+        let labels = DeadLetterChange { kind: kind.to_owned(), change: change.as_str().to_owned() };
+        kit.metrics.dead_letter_changes.get_or_create(&labels).inc_by(letters);
     }
 
     /// Writes what became of a letter to the stream, in the transaction of the change.

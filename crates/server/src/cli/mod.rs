@@ -10,6 +10,7 @@ mod compat;
 mod config;
 mod connection;
 mod consume;
+mod dead_letters;
 mod doctor;
 mod events;
 mod failure;
@@ -18,6 +19,7 @@ mod grants;
 mod import;
 mod keys;
 mod log_reader;
+mod messages;
 mod migrate;
 mod output;
 mod profile;
@@ -56,6 +58,8 @@ enum Command {
     Tail(tail::TailArgs),
     /// Show events, and how many there were
     Events(events::EventsArgs),
+    /// Send messages, read them, and say what they may be
+    Messages(messages::MessagesArgs),
     /// Show the streams of an app
     Streams(events::StreamsArgs),
     /// Make, show, change and delete apps
@@ -66,6 +70,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Show who changed what in an app
     Audit(audit::AuditArgs),
+    /// Show, run again and delete what was given up in an app
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Show who you are to the server, and your roles
     Whoami(connection::CallArgs),
     /// Keep servers and keys under a name
@@ -127,11 +133,13 @@ async fn run(command: Command) -> Result {
         Command::Send(args) => send::run(args).await,
         Command::Tail(args) => tail::run(args).await,
         Command::Events(args) => events::run(args).await,
+        Command::Messages(args) => messages::run(args).await,
         Command::Streams(args) => events::streams(args).await,
         Command::Apps(args) => apps::run(args).await,
         Command::Grants(args) => grants::run(args).await,
         Command::Keys(args) => keys::run(args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Whoami(args) => apps::whoami(args).await,
         Command::Profile(args) => profile::run(args),
         Command::Token(args) => token::run(args),

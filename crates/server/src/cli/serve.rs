@@ -124,7 +124,7 @@ fn visitable(mut address: SocketAddr) -> SocketAddr {
 
 fn live_url(ready: &Ready, view_key: &str) -> String {
     // In the fragment, which no browser sends to anybody.
-    format!("{}/kafidx#key={view_key}", url(ready))
+    format!("{}/#key={view_key}", url(ready))
 }
 
 fn is_ready(url: &str) -> String {

@@ -1,6 +1,8 @@
-//! The live page in a real browser: it shows what comes, exactly, whoever sends it and whatever happens to the server.
+//! The live page of tracking events in a real browser: it shows what comes, exactly, whoever sends it and whatever
+//! happens to the server. The first page is in [`home`].
 
 mod driver;
+mod home;
 
 use angarium_suite::{Setup, World, eventually};
 use driver::Browser;
@@ -9,9 +11,14 @@ use serde_json::json;
 /// A browser on the live page of a world, connected.
 pub async fn on_live_page(world: &World) -> Option<Browser> {
     let browser = Browser::start().await?;
-    browser.open(world.live_url()).await;
+    browser.open(&events_url(world)).await;
     browser.shows("#state", "live").await;
     Some(browser)
+}
+
+/// The page of tracking events, with the key that the first start put into the link to the first page.
+fn events_url(world: &World) -> String {
+    world.live_url().replace("/#", "/kafidx#")
 }
 
 async fn track(world: &World, types: impl IntoIterator<Item = &str>) {
@@ -96,7 +103,7 @@ async fn an_open_door_is_said_where_an_operator_looks() {
     assert_eq!(closed.open("/health/ready").await.json()["parts"]["http"]["detail"], json!(null));
     let Some(browser) = on_live_page(&world).await else { return };
     browser.shows("#open", detail).await;
-    browser.open(closed.live_url()).await;
+    browser.open(&events_url(&closed)).await;
     browser.shows("#state", "live").await;
     assert_eq!(browser.count("#open:not([hidden])").await, 0);
 }

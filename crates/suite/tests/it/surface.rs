@@ -1,5 +1,6 @@
 //! Every operation of the running server's own document, and a good request for each.
 
+use crate::dead_letters::{new_letter, new_redrive};
 use crate::tenants::{Identity, Tenant, new_bundle_id, new_email};
 use angarium_suite::{Reply, World};
 use reqwest::Method;
@@ -79,6 +80,11 @@ impl Operation {
         self.method == Method::GET && self.same_as != "track_by_query"
     }
 
+    /// Whether callers without an identity are let in on a loopback address.
+    pub fn is_open_on_loopback(&self) -> bool {
+        ["track_by_query", "send_dummy", "list_dummy", "follow_messages"].contains(&&*self.same_as)
+    }
+
     /// What comes of a good request.
     pub fn success(&self, sent: &Sent) -> u16 {
         let first = || self.answers.keys().copied().find(|status| *status < 400);
@@ -94,7 +100,7 @@ impl Operation {
             | "show_docs" | "show_errors" | "show_live_page" | "show_home" | "show_identity"
             | "list_processes" | "list_apps" | "show_app" | "change_app" | "delete_app" | "list_grants"
             | "list_keys" | "create_key" | "list_audit" | "list_events" | "show_event_stats"
-            | "list_streams" => vec![plain],
+            | "list_streams" | "list_messages" | "list_dummy" | "put_message_schema" => vec![plain],
             "create_app" => {
                 let body = self.example(json!({ "bundle_id": new_bundle_id() }));
                 vec![Sent { body, ..plain }]
@@ -114,6 +120,22 @@ impl Operation {
                 let body = (self.method == Method::POST)
                     .then(|| ("application/x-www-form-urlencoded", "a=1".to_owned()));
                 vec![Sent { names: vec![("type", "seen".into())], body, status: Some(204), ..plain }]
+            }
+            "list_dead_letters" | "redrive_dead_letters" | "delete_dead_letters" | "list_redrives" => {
+                vec![plain]
+            }
+            "show_dead_letter" | "show_dead_letter_body" | "redrive_dead_letter" | "delete_dead_letter" => {
+                vec![one("id", new_letter(tenant).await)]
+            }
+            "show_redrive" | "stop_redrive" => vec![one("id", new_redrive(tenant).await)],
+            "send_messages" | "send_dummy" => {
+                let lines = ("application/x-ndjson", "{\"n\":1}\n[2]\n".to_owned());
+                vec![plain, Sent { body: Some(lines), ..Sent::default() }]
+            }
+            "show_message" => vec![one("id", tenant.send_message().await)],
+            "show_message_schema" | "delete_message_schema" => {
+                tenant.put_message_schema().await;
+                vec![plain]
             }
             "read_records" => vec![one("stream", "events".into())],
             "poll_group" => vec![self.of_group(new_group(), json!({}))],

@@ -148,6 +148,22 @@ impl Tenant {
         assert_eq!(sent.status, 202, "{}", sent.text());
     }
 
+    /// A message that is persisted; its id.
+    pub async fn send_message(&self) -> String {
+        let sent = self.post("/messages", &json!({ "n": 1 })).await;
+        assert_eq!(sent.status, 202, "{}", sent.text());
+        let id = text(&sent.json(), "id");
+        let shown = self.get(&format!("/messages/{id}")).await;
+        assert_eq!(shown.status, 200, "{}", shown.text());
+        id
+    }
+
+    pub async fn put_message_schema(&self) {
+        let schema = json!({ "schema": true });
+        let put = send_json(self.request(Method::PUT, "/messages/schema"), &schema).await;
+        assert_eq!(put.status, 200, "{}", put.text());
+    }
+
     /// A group that has been polled; the cursor that it may commit.
     pub async fn poll(&self, group: &str) -> String {
         let path = format!("/streams/events/groups/{group}/poll");

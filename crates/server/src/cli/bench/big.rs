@@ -74,7 +74,7 @@ async fn fill(server: &Server, each: u64, scenario: &mut Scenario) -> Result {
 async fn pages_and_polls(server: &Server, end: u64, scenario: &mut Scenario) -> Result {
     let first = server.owner().get(&format!("events?limit={PAGE}"));
     let last = last_page(server, end);
-    both_ends(server, [&first, &last], "list", scenario).await?;
+    both_ends(server, [&first, &last], &format!("list {PAGE}"), scenario).await?;
     let poll = |group: &str| {
         let body = format!("{{\"max\":{PAGE},\"consumer\":\"bench\"}}");
         server.owner().post(&format!("streams/events/groups/{group}/poll"), &body)
@@ -84,7 +84,7 @@ async fn pages_and_polls(server: &Server, end: u64, scenario: &mut Scenario) -> 
     let commit = format!("{{\"cursor\":\"{}\",\"consumer\":\"bench\"}}", near_the_end(end));
     let commit = server.owner().post("streams/events/groups/at_end/commit", &commit);
     connection.expect(&commit, 200).await.during(PHASE)?;
-    both_ends(server, [&poll("at_start"), &poll("at_end")], "poll", scenario).await
+    both_ends(server, [&poll("at_start"), &poll("at_end")], &format!("poll {PAGE}"), scenario).await
 }
 
 fn near_the_end(end: u64) -> String {
@@ -96,12 +96,12 @@ fn last_page(server: &Server, end: u64) -> Vec<u8> {
 }
 
 /// The same at the start and at the end of the stream.
-async fn both_ends(server: &Server, requests: [&[u8]; 2], what: &str, scenario: &mut Scenario) -> Result {
+pub async fn both_ends(server: &Server, requests: [&[u8]; 2], what: &str, scenario: &mut Scenario) -> Result {
     let [start, end] = requests;
     let (start, end) = (asked(server, start, TIMES).await?, asked(server, end, TIMES).await?);
     for (place, delays) in [("start", &start), ("end", &end)] {
         let figures = vec![("p50_us", percentile(delays, 50)), ("max_us", percentile(delays, 100))];
-        scenario.add(format!("{what} {PAGE} at the {place}"), figures);
+        scenario.add(format!("{what} at the {place}"), figures);
     }
     scenario
         .add(format!("{what}, end to start"), vec![("ratio", percentile(&end, 50) / percentile(&start, 50))]);

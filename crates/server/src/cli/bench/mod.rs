@@ -12,6 +12,7 @@
 //! | [`ingest`] | durable events: single ones and tracking calls beside the yardstick, batches |
 //! | [`reading`] | a stream from its start, by HTTP and through the library |
 //! | [`live`] | from a POST to its frame in the feed |
+//! | [`messages`] | messages taken in and persisted; the list at its start and at its end |
 //! | [`big`] | what a full stream costs: pages, polls, memory, restart after kill -9 |
 //! | [`fleet`] | embedded and distributed side by side: ingestion, spool to Kafka, delays between processes |
 //! | [`report`] | figures as tables and as one JSON object |
@@ -24,6 +25,7 @@ mod fleet;
 mod ingest;
 mod live;
 mod load;
+mod messages;
 mod payload;
 mod reading;
 mod report;
@@ -50,7 +52,7 @@ pub struct BenchArgs {
     /// Rounds of each measurement; medians are reported
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
     rounds: u64,
-    /// Only these [default: all but big and fleet]
+    /// Only these [default: all but messages, big and fleet]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<Part>,
     /// How much the part `big` keeps, in bytes of events: 500MiB, 1GiB
@@ -93,6 +95,8 @@ enum Part {
     Live,
     /// A stream from its start
     Read,
+    /// A million messages in batches: taken in, persisted, listed
+    Messages,
     /// A full stream, see --keep-bytes
     Big,
     /// Embedded and distributed side by side, on the PostgreSQL and the Kafka of the configuration; at most four minutes
@@ -130,7 +134,7 @@ async fn measure(args: BenchArgs) -> Result {
     };
     let wanted = |part| {
         if args.only.is_empty() {
-            ![Part::Big, Part::Fleet].contains(&part)
+            ![Part::Messages, Part::Big, Part::Fleet].contains(&part)
         } else {
             args.only.contains(&part)
         }
@@ -145,6 +149,9 @@ async fn measure(args: BenchArgs) -> Result {
     }
     if wanted(Part::Read) {
         report.add(Box::pin(reading::measure(&bench)).await?)?;
+    }
+    if wanted(Part::Messages) {
+        report.add(Box::pin(messages::measure(&bench)).await?)?;
     }
     if wanted(Part::Big) {
         report.add(Box::pin(big::measure(&bench)).await?)?;

@@ -111,6 +111,19 @@ impl Caller<'_> {
             .collect()
     }
 
+    /// Batches of documents, one a line, for each of so many connections.
+    pub fn messages(&self, connections: usize) -> Vec<Script> {
+        let headers = "accept: */*\r\ncontent-type: application/x-ndjson\r\n";
+        (0..connections as u64)
+            .map(|connection| {
+                let mut numbers = Numbers(connection + 3);
+                let lines = (0..BATCH).map(|_| event(&mut numbers, "") + "\n");
+                let request = self.request("POST", "messages", headers, &lines.collect::<String>());
+                Script::cycling(Arc::new(vec![request]))
+            })
+            .collect()
+    }
+
     /// A batch, and where the fresh digits of its ids are.
     fn batch(&self, connection: u64, with_ids: bool) -> (Vec<u8>, Vec<usize>) {
         let mut numbers = Numbers(connection + 3);

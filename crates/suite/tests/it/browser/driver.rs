@@ -130,6 +130,27 @@ impl Browser {
         eventually(&what, async || (self.text(selector).await == wanted).then_some(())).await;
     }
 
+    /// What a command of the DevTools protocol answers (<https://chromedevtools.github.io/devtools-protocol/>).
+    pub async fn devtools(&self, command: &str, params: Value) -> Value {
+        self.call("/goog/cdp/execute", &json!({"cmd": command, "params": params})).await
+    }
+
+    /// Makes the page as wide as a phone is, with a finger to touch it.
+    pub async fn be_a_phone(&self, width: u32) {
+        let screen = json!({"width": width, "height": 740, "deviceScaleFactor": 2, "mobile": true});
+        self.devtools("Emulation.setDeviceMetricsOverride", screen).await;
+        self.devtools("Emulation.setTouchEmulationEnabled", json!({"enabled": true})).await;
+    }
+
+    /// What the page holds once its garbage is gone: bytes of its script's heap, and nodes of its document.
+    pub async fn held(&self) -> (u64, u64) {
+        self.devtools("HeapProfiler.collectGarbage", json!({})).await;
+        let heap = self.devtools("Runtime.getHeapUsage", json!({})).await;
+        let counts = self.devtools("Memory.getDOMCounters", json!({})).await;
+        let number = |of: &Value| of.as_f64().unwrap_or_else(|| panic!("{heap} {counts}")) as u64;
+        (number(&heap["usedSize"]), number(&counts["nodes"]))
+    }
+
     async fn find(&self, selector: &str) -> String {
         let found = self.call("/element", &json!({"using": "css selector", "value": selector})).await;
         found[ELEMENT].as_str().expect("an element has an id").to_owned()

@@ -19,20 +19,27 @@ pub enum Kind {
     RotateKey,
     TrackOne,
     TrackMany,
+    SendMessage,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::CreateApp,
         Kind::CreateGrant,
         Kind::CreateKey,
         Kind::RotateKey,
         Kind::TrackOne,
         Kind::TrackMany,
+        Kind::SendMessage,
     ];
 
     pub fn is_events(self) -> bool {
         matches!(self, Kind::TrackOne | Kind::TrackMany)
+    }
+
+    /// Whether what is asked for is done later.
+    fn is_taken_in(self) -> bool {
+        self.is_events() || self == Kind::SendMessage
     }
 }
 
@@ -94,6 +101,7 @@ impl Repeated {
                 let events: Vec<Value> = (0..MANY).map(event).collect();
                 (format!("{app}/events"), events.into(), mark)
             }
+            Kind::SendMessage => (format!("{app}/messages"), json!({ "mark": mark }), mark),
         };
         Repeated { kind, tenant: tenant.clone(), key, path, body, mark }
     }
@@ -158,7 +166,7 @@ impl Repeated {
             (answer.status, answer.text(), location, answer.header("content-type").to_owned())
         };
         let first = told(&answers[0]);
-        let wanted = if self.kind.is_events() { 202 } else { 201 };
+        let wanted = if self.kind.is_taken_in() { 202 } else { 201 };
         assert_eq!(first.0, wanted, "{self:?}: {first:?}");
         for answer in answers {
             assert_eq!(told(answer), first, "{self:?}: not all were told the same");
@@ -196,6 +204,11 @@ impl Repeated {
         let (items, member) = match self.kind {
             Kind::CreateApp => (self.tenant.apps().await, "name"),
             Kind::CreateGrant => (self.tenant.all("/grants?limit=1000").await, "email"),
+            Kind::SendMessage => {
+                let messages = self.tenant.all("/messages?limit=1000").await;
+                let marked = |message: &&Value| message["body"]["mark"] == *self.mark;
+                return messages.iter().filter(marked).map(|message| text(message, "id")).collect();
+            }
             _ => (self.tenant.all("/keys?limit=1000").await, "name"),
         };
         items.iter().filter(|item| item[member] == *self.mark).map(|item| text(item, "id")).collect()
