@@ -26,6 +26,7 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     ops::Range,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -45,7 +46,9 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn open(root: &Path, clock: Clock) -> Result<Engine> {
         let engine = Engine { root: root.into(), clock };
-        let ready = fs::create_dir_all(engine.tmp()).and_then(|()| engine.sweep());
+        // Its owner's alone, whatever folder it is in.
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(engine.tmp());
+        let ready = made.and_then(|()| engine.sweep());
         ready.map_err(|error| failed(error, "the folder of blobs cannot be opened"))?;
         Ok(engine)
     }

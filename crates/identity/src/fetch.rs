@@ -46,7 +46,7 @@ impl Place {
     }
 
     /// # Errors
-    /// When there is no answer in time, another status than 200, too much of it, or no key set in it.
+    /// When there is no answer in time, another status than 200, too much of it, or no key set in it that has a usable key.
     pub async fn get(&self) -> Result<KeySet, Failure> {
         let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
         let mut response =
@@ -70,7 +70,12 @@ impl Place {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(jwk::keys(&body)?)
+        let keys = jwk::keys(&body)?;
+        // More likely a fault of the server's than an issuer without keys: what was had goes on.
+        match keys.0.is_empty() {
+            true => Err("the key set has no key that can be used here".into()),
+            false => Ok(keys),
+        }
     }
 }
 

@@ -13,7 +13,7 @@
 //! * nothing but the compact form (RFC 7515 §7.1) in at most [`TOKEN_MAX_BYTES`], without a second way of writing the
 //!   same bytes, and no member of header or claims twice;
 //! * a key that has left its issuer's set is not accepted after the refresh, nor are tokens remembered from before;
-//! * keys that were fetched once go on being used while the issuer's server is away; none at all is an outage
+//! * keys that were fetched once go on being used while the issuer's server is away or has none to give; none at all is an outage
 //!   (`identity_keys_unavailable`) and not a bad token;
 //! * what is fetched and what is remembered is bounded, and no message holds a token, a claim or a key.
 //!

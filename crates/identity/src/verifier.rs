@@ -99,6 +99,11 @@ impl Verifier {
         Ok(identity)
     }
 
+    /// For how long after its `exp` a token is taken.
+    pub fn leeway_ms(&self) -> Millis {
+        self.leeway_ms
+    }
+
     /// The issuers, in the order of the settings.
     pub fn issuers(&self) -> Vec<IssuerState> {
         self.issuers.iter().map(Known::state).collect()

@@ -148,7 +148,7 @@ impl Standing {
             HeaderValue::from_str(&text).ok().filter(|_| !held.is_empty())
         };
         let policy = list(|(what, rule, decision)| {
-            format!("\"{what}\";q={};w={}", decision.limit, rule.period().as_secs().max(1))
+            format!("\"{what}\";q={};w={}", decision.limit, window_s(*rule, decision.limit))
         });
         let standing = list(|(what, _, decision)| {
             format!("\"{what}\";r={};t={}", decision.remaining, decision.reset_ms.div_ceil(1000))
@@ -158,5 +158,27 @@ impl Standing {
                 headers.insert(name, value);
             }
         }
+    }
+}
+
+/// The seconds in which a whole bucket comes back: so many requests in so much time is what a caller may count on.
+fn window_s(rule: Rule, bucket: u64) -> u64 {
+    let a_bucket_ms =
+        u128::from(bucket) * rule.period().as_millis() / u128::from(rule.limit_per_period().max(1));
+    u64::try_from(a_bucket_ms.div_ceil(1000)).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_window_is_that_of_the_whole_bucket() {
+        let rule = |limit, ms| Rule::new(limit, Duration::from_millis(ms));
+        assert_eq!(window_s(rule(1000, 1000), 1000), 1);
+        assert_eq!(window_s(rule(10, 1000), 50), 5, "a larger bucket takes longer to fill");
+        assert_eq!(window_s(rule(100, 60_000), 20), 12, "a smaller one is full sooner");
+        assert_eq!(window_s(rule(10, 500), 10), 1);
     }
 }

@@ -24,6 +24,7 @@ use angarium_tenants::FirstStart;
 use bytes::Bytes;
 use std::{
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::Arc,
 };
 use tokio_util::sync::CancellationToken;
@@ -37,25 +38,31 @@ pub struct Opened {
 
 /// Who opens the store.
 #[derive(Clone, Copy)]
-pub enum Opener {
-    /// A server, which listens there.
-    Server(SocketAddr),
+pub enum Opener<'a> {
+    /// A server, which listens there. The keys of a first start go into the folder.
+    Server(SocketAddr, &'a Path),
     /// A command at the server's console: it has no role, hence does nothing that processes do.
-    Console,
+    Console(&'a Path),
 }
 
-impl Opener {
+impl Opener<'_> {
+    fn keys_dir(&self) -> &Path {
+        match self {
+            Opener::Server(_, dir) | Opener::Console(dir) => dir,
+        }
+    }
+
     fn member(self, config: &Config, clock: &Clock) -> Result<Member> {
         let (roles, address) = match self {
-            Opener::Server(listen) => (config.roles()?, listen.to_string()),
-            Opener::Console => (Vec::new(), "console".to_owned()),
+            Opener::Server(listen, _) => (config.roles()?, listen.to_string()),
+            Opener::Console(_) => (Vec::new(), "console".to_owned()),
         };
         Ok(Member::new(roles, env!("CARGO_PKG_VERSION"), &address, clock))
     }
 
     /// Whether it listens at all, and on such an address.
     fn listens(self, on: impl FnOnce(IpAddr) -> bool) -> bool {
-        matches!(self, Opener::Server(listen) if on(listen.ip()))
+        matches!(self, Opener::Server(listen, _) if on(listen.ip()))
     }
 }
 
@@ -63,7 +70,7 @@ impl Opener {
 pub async fn open(
     config: &Config,
     parts: Parts,
-    opener: Opener,
+    opener: Opener<'_>,
     stop: CancellationToken,
     clock: Clock,
 ) -> Result<Opened> {
@@ -71,8 +78,9 @@ pub async fn open(
     let feed = Feed::open(&config.feed_target()?, NAMESPACE, clock.clone()).await?;
     let blobs = Blobs::open(&config.blobs_target()?, Default::default(), clock.clone())?;
     let journal = open_journal(config, &db, &feed, &clock).await?;
+    private_file::warn_of_modes(opener.keys_dir());
     let local = local_issuer(config)?;
-    let first = first_start(config, &db, &clock, local.as_ref()).await?;
+    let first = first_start(config, &db, &clock, opener.keys_dir(), local.as_ref()).await?;
     let identity =
         Verifier::new(config.identity_settings(local.as_ref().map(LocalIssuer::trusted))?, clock.clone())?;
     let directory = Directory::default();
@@ -132,22 +140,28 @@ pub const LOCAL_ADMIN: &str = "admin";
 /// How long a token of the first start is good; `angarium token mint` makes others.
 const FIRST_TOKEN_MS: Millis = 12 * 3_600_000;
 
-/// Makes the first app, unless there has been one or the configuration says no.
+/// Makes the first app, unless there has been one or the configuration says no. Its keys are in their file before the
+/// store has them, so that whoever dies in between leaves no app without keys.
 async fn first_start(
     config: &Config,
     db: &Db,
     clock: &Clock,
+    keys_dir: &Path,
     local: Option<&LocalIssuer>,
 ) -> Result<Option<FirstStart>> {
     if !config.auth.first_start {
         return Ok(None);
     }
+    end_first_starts(config, db, keys_dir).await?;
     let admin = local.map(|local| Holder::Subject {
         issuer: local.issuer.clone(),
         tenant: String::new(),
         subject: LOCAL_ADMIN.to_owned(),
     });
-    let Some(mut first) = angarium_tenants::first_start(db, clock, admin).await? else { return Ok(None) };
+    let Some(mut making) = angarium_tenants::first_start(db, clock, admin).await? else {
+        say_where_keys_are(config, keys_dir);
+        return Ok(None);
+    };
     if let Some(local) = local {
         let now = clock.now();
         let identity = Identity {
@@ -157,9 +171,42 @@ async fn first_start(
             email: None,
             expires_at: now + FIRST_TOKEN_MS,
         };
-        first.token = Some(local_token(local, &config.auth.audience, &identity, now)?);
+        making.first.token = Some(local_token(local, &config.auth.audience, &identity, now)?);
     }
-    Ok(Some(first))
+    let app = making.first.app.clone();
+    private_file::write_first_start(keys_dir, &making.first)?;
+    let made = making.commit(db).await?;
+    match &made {
+        Some(_) => private_file::keep_first_start(keys_dir, &app)?,
+        None => private_file::drop_first_start(keys_dir, &app)?,
+    }
+    Ok(made)
+}
+
+/// Ends what a process that died had begun: keys that are in the store are kept, others are not.
+async fn end_first_starts(config: &Config, db: &Db, keys_dir: &Path) -> Result<()> {
+    let is_alone = matches!(config.store()?, Store::Folder);
+    for app in private_file::waiting_first_starts(keys_dir)? {
+        if angarium_tenants::has_app(db, &app).await? {
+            private_file::keep_first_start(keys_dir, &app)?;
+        } else if is_alone {
+            // On a database another process may be about to commit.
+            private_file::drop_first_start(keys_dir, &app)?;
+        }
+    }
+    Ok(())
+}
+
+/// Who finds no file of keys is told how to come by others.
+fn say_where_keys_are(config: &Config, keys_dir: &Path) {
+    if matches!(config.store(), Ok(Store::Folder)) && !keys_dir.join(private_file::FIRST_START).exists() {
+        tracing::info!(
+            "the keys of the first start are in no file here; if nobody has them, stop the server and make one: \
+             `angarium admin keys create --app {} --name NAME --role admin --data-dir {}`",
+            angarium_tenants::BUNDLE_ID,
+            keys_dir.display()
+        );
+    }
 }
 
 /// A token of the data directory's own issuer.

@@ -7,13 +7,14 @@ use angarium_kit::secrets::Secrets;
 use angarium_tenants::FirstStart;
 use serde::{Deserialize, Serialize};
 use std::{
-    io::Write,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
 /// What the first start printed.
 pub const FIRST_START: &str = "first-start.json";
+const WAITING: &str = "first-start-";
 const LOCAL_ISSUER: &str = "local-issuer.json";
 const SECRETS_KEY: &str = "secrets.key";
 
@@ -31,24 +32,91 @@ pub fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
         std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(dir.join(name));
     file.and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        sync(dir)
     })
     .or_error(angarium_db::STORE_FAILED, "a file of the data directory cannot be written")
 }
 
-/// Keeps what the first start made.
+/// The file in which the keys of a first start wait until the store has them.
+fn waiting(app: &str) -> String {
+    format!("{WAITING}{app}.json")
+}
+
+/// Keeps what a first start is about to make: a key that nobody can read any more must not reach the store.
 ///
 /// # Errors
 /// `store_failed`.
 pub fn write_first_start(dir: &Path, first: &FirstStart) -> Result<()> {
     let text = serde_json::to_string_pretty(first).or_error(INTERNAL, "the keys cannot be written")?;
-    write(dir, FIRST_START, &text)
+    write(dir, &waiting(&first.app), &text)
+}
+
+/// The apps whose keys wait.
+///
+/// # Errors
+/// `store_failed`.
+pub fn waiting_first_starts(dir: &Path) -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => {
+            return Err(angarium_db::STORE_FAILED.err("the data directory cannot be read").with_source(e));
+        }
+    };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    Ok(names.filter_map(|name| Some(name.strip_prefix(WAITING)?.strip_suffix(".json")?.to_owned())).collect())
+}
+
+/// The store has them: from now on they are the keys of the first start.
+///
+/// # Errors
+/// `store_failed`.
+pub fn keep_first_start(dir: &Path, app: &str) -> Result<()> {
+    let renamed = std::fs::rename(dir.join(waiting(app)), dir.join(FIRST_START)).and_then(|()| sync(dir));
+    gone_or(renamed, "the file of the first start's keys cannot be written")
+}
+
+/// The store has not got them, and will not.
+///
+/// # Errors
+/// `store_failed`.
+pub fn drop_first_start(dir: &Path, app: &str) -> Result<()> {
+    gone_or(std::fs::remove_file(dir.join(waiting(app))), "a file of the data directory cannot be removed")
+}
+
+/// Another process may have been there first.
+fn gone_or(done: std::io::Result<()>, what: &'static str) -> Result<()> {
+    match done {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.or_error(angarium_db::STORE_FAILED, what),
+    }
+}
+
+fn sync(dir: &Path) -> std::io::Result<()> {
+    std::fs::File::open(dir)?.sync_all()
+}
+
+/// Says which of the files are not their owner's alone; who runs the server has made them so.
+pub fn warn_of_modes(dir: &Path) {
+    for name in [FIRST_START, LOCAL_ISSUER, SECRETS_KEY, angarium_db::sqlite::FILE] {
+        let path = dir.join(name);
+        let mode = std::fs::metadata(&path).map_or(0, |metadata| metadata.permissions().mode() & 0o077);
+        let is_behind =
+            std::fs::metadata(dir).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 == 0);
+        if mode != 0 && !is_behind {
+            tracing::warn!(
+                path = %path.display(),
+                "this file is not its owner's alone; `chmod 600` it, and `chmod 700` the data directory"
+            );
+        }
+    }
 }
 
 fn read(dir: &Path, name: &str) -> Result<Option<String>> {
     match std::fs::read_to_string(dir.join(name)) {
         Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => {
             Err(angarium_db::STORE_FAILED.err("a file of the data directory cannot be read").with_source(e))
         }

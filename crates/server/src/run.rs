@@ -10,7 +10,7 @@ use crate::{
     limits,
     listen::{self, Door, Routes},
     open::{Opened, Opener, open},
-    private_file, slices,
+    slices,
     tls::Tls,
 };
 use angarium_base::{Clock, Context, Result};
@@ -61,10 +61,8 @@ pub async fn run(
     let mut slices = slices::all(&config)?;
     let parts = Parts::of(&slices);
     let Opened { kit, first } =
-        open(&config, parts, Opener::Server(address), stop.clone(), Clock::system()).await?;
-    if let Some(first) = &first {
-        private_file::write_first_start(&config.data_dir, first)?;
-    }
+        open(&config, parts, Opener::Server(address, &config.data_dir), stop.clone(), Clock::system())
+            .await?;
     let mut workers = JoinSet::new();
     for (runs, worker) in slices.iter_mut().flat_map(|slice| std::mem::take(&mut slice.workers)) {
         start(&mut workers, &kit, runs, worker);

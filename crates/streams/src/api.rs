@@ -15,10 +15,11 @@ use angarium_kit::{
         doc::{self, AFTER, LIMIT, Param},
         parse_duration, read_json,
     },
+    idempotency::Repeatable,
     records,
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
 };
@@ -87,7 +88,8 @@ pub fn routes() -> Routes {
                 "Poll a group",
                 "Up to `max` records after what the group has committed. Not committed, they come again: at once to the \
                  same `consumer`, after 30 s to another. `expired` counts records that retention removed before the \
-                 group had read them.",
+                 group had read them. A poll that comes again with its `Idempotency-Key` is done again: what it hands out \
+                 is not kept a second time.",
             )
             .body_or_none::<Poll>(json!({ "max": 100, "wait": "0s", "consumer": "one" }))
             .answers::<Handed>(200, "records, and the cursor to commit when they are done")
@@ -375,7 +377,8 @@ async fn poll_group(
     body.push_str(",\"cursor\":\"");
     Cursor::new(stream.name(), handed.page.next).encode_into(&mut body);
     body.push_str(&format!("\",\"lag\":{},\"expired\":{}}}", handed.lag, handed.expired));
-    Ok(json(body))
+    // Until a commit the same records are handed out again.
+    Ok((Extension(Repeatable), json(body)).into_response())
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -3,12 +3,15 @@
 use crate::{
     model::{GrantRow, KeyRow},
     operations::hint,
-    store,
+    store::{self, Maker},
 };
 use angarium_base::{AppId, Clock, Context, GrantId, KeyId, Result, Secret, clock::Millis, error::INTERNAL};
 use angarium_db::Db;
 use angarium_kit::access::{App, Holder, Role};
 use serde::Serialize;
+
+/// The bundle id of the first start's app.
+pub const BUNDLE_ID: &str = "default.app.local";
 
 /// The app and the keys of a new data directory. The only place where keys are readable.
 #[derive(Clone, Debug, Serialize)]
@@ -26,11 +29,19 @@ pub struct FirstStart {
     pub token: Option<String>,
 }
 
-/// Makes the default app and its keys, unless there has been an app already. `admin` is a user who is its admin too.
+/// What a first start is about to make: readable already, and in nobody's store yet.
+pub struct Making {
+    pub first: FirstStart,
+    app: App,
+    keys: [(KeyRow, Secret); 3],
+    admin: Option<GrantRow>,
+}
+
+/// A default app and its keys, unless there has been an app already. `admin` is a user who is its admin too.
 ///
 /// # Errors
-/// When the store cannot be written to.
-pub async fn first_start(db: &Db, clock: &Clock, admin: Option<Holder>) -> Result<Option<FirstStart>> {
+/// When the store cannot be read.
+pub async fn first_start(db: &Db, clock: &Clock, admin: Option<Holder>) -> Result<Option<Making>> {
     if !db.read(store::is_new).await? {
         return Ok(None);
     }
@@ -38,7 +49,7 @@ pub async fn first_start(db: &Db, clock: &Clock, admin: Option<Holder>) -> Resul
     let app = App {
         id: AppId::new(now),
         name: "Default".into(),
-        bundle_id: "default.app.local".into(),
+        bundle_id: BUNDLE_ID.into(),
         created_at: now,
         truncate_addresses: false,
         cors_origins: Vec::new(),
@@ -49,7 +60,7 @@ pub async fn first_start(db: &Db, clock: &Clock, admin: Option<Holder>) -> Resul
         new_key(&app, Role::Viewer, now)?,
     ];
     let [secret_key, write_key, view_key] = keys.each_ref().map(|(_, secret)| secret.expose().to_owned());
-    let made = FirstStart {
+    let first = FirstStart {
         app: app.id.to_string(),
         bundle_id: app.bundle_id.clone(),
         secret_key,
@@ -57,29 +68,49 @@ pub async fn first_start(db: &Db, clock: &Clock, admin: Option<Holder>) -> Resul
         view_key,
         token: None,
     };
-    let ours = db.write(move |tx| {
-        // Of processes that start at the same moment on one store, one makes it.
-        if !store::insert_app(tx, &app, true)? {
-            return Ok(false);
-        }
-        for (row, secret) in &keys {
-            store::insert_key(tx, &app.id, row, &secret.hash())?;
-        }
-        if let Some(holder) = &admin {
-            let row = GrantRow {
-                id: GrantId::new(now),
-                app: app.id.clone(),
-                holder: holder.clone(),
-                role: Role::Admin,
-                created_at: now,
-                created_by: "first start".into(),
-            };
-            store::insert_grant(tx, &app.id, &row)?;
-        }
-        store::changed(tx)?;
-        Ok(true)
+    let admin = admin.map(|holder| GrantRow {
+        id: GrantId::new(now),
+        app: app.id.clone(),
+        holder,
+        role: Role::Admin,
+        created_at: now,
+        created_by: "first start".into(),
     });
-    Ok(ours.await?.then_some(made))
+    Ok(Some(Making { first, app, keys, admin }))
+}
+
+impl Making {
+    /// Puts it into the store; `None` when another process was first.
+    ///
+    /// # Errors
+    /// When the store cannot be written to.
+    pub async fn commit(self, db: &Db) -> Result<Option<FirstStart>> {
+        let Making { first, app, keys, admin } = self;
+        let ours = db.write(move |tx| {
+            // Of processes that start at the same moment on one store, one makes it.
+            if !store::insert_app(tx, &app, &Maker::FirstStart)? {
+                return Ok(false);
+            }
+            for (row, secret) in &keys {
+                store::insert_key(tx, &app.id, row, &secret.hash())?;
+            }
+            if let Some(grant) = &admin {
+                store::insert_grant(tx, &app.id, grant)?;
+            }
+            store::changed(tx)?;
+            Ok(true)
+        });
+        Ok(ours.await?.then_some(first))
+    }
+}
+
+/// Whether the store has an app with this id: whether what a first start was about to make was made.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn has_app(db: &Db, id: &str) -> Result<bool> {
+    let Some(id) = AppId::parse(id) else { return Ok(false) };
+    db.read(move |tx| store::has_app(tx, &id)).await
 }
 
 fn new_key(app: &App, role: Role, now: Millis) -> Result<(KeyRow, Secret)> {

@@ -17,7 +17,7 @@ pub mod operations;
 pub mod rules;
 mod store;
 
-pub use first_start::{FirstStart, first_start};
+pub use first_start::{BUNDLE_ID, FirstStart, Making, first_start, has_app};
 
 use angarium_base::{Code, Result};
 use angarium_db::{Db, Migration};
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub const MIGRATIONS: &[Migration] = &[
     Migration::new("tenants_0001", include_str!("../migrations/0001_tenants.sql")),
     Migration::new("tenants_0002", include_str!("../migrations/0002_grants.sql")),
+    Migration::new("tenants_0003", include_str!("../migrations/0003_makers.sql")),
 ];
 
 /// Every error code of this slice.

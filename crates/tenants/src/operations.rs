@@ -5,20 +5,20 @@ use crate::{
     CHANGED, load,
     model::{AppPatch, AppView, GrantRow, GrantView, KeyMade, KeyRow, KeyView, NewApp, NewGrant, NewKey},
     rules::{self, BUNDLE_ID_TAKEN, INVALID_BODY, fault},
-    store,
+    store::{self, Maker},
 };
 use angarium_base::{
     AppId, Context, GrantId, KeyId, Result, Secret,
     clock::Millis,
-    error::{Fault, INTERNAL},
+    error::{Fault, INTERNAL, NOT_FOUND},
     time,
 };
 use angarium_db::Tx;
 use angarium_kit::{
     Kit,
-    access::{App, Holder, PROXY_ISSUER, Principal, Role},
+    access::{App, FORBIDDEN, Holder, PROXY_ISSUER, Principal, Role},
     audit::{Audit, Change, Whence},
-    idempotency::{Answered, Once},
+    idempotency::{self, Answered, Once},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -54,8 +54,12 @@ impl By {
     /// Keeps the answer of a creation with it.
     fn settle(&self, tx: &mut Tx<'_>, location: &str, body: &[u8], sealed: Option<&[u8]>) -> Result<()> {
         let Some(once) = &self.once else { return Ok(()) };
-        once.settle(tx, &Answered { status: StatusCode::CREATED, location: Some(location), body, sealed })
+        once.settle(tx, &created(location, body, sealed))
     }
+}
+
+fn created<'a>(location: &'a str, body: &'a [u8], sealed: Option<&'a [u8]>) -> Answered<'a> {
+    Answered { status: StatusCode::CREATED, location: Some(location), body, sealed }
 }
 
 fn refuse(faults: Vec<Fault>) -> Result<()> {
@@ -83,12 +87,7 @@ async fn refresh(kit: &Kit) -> Result<()> {
 pub async fn create_app(kit: &Kit, by: By, new: NewApp) -> Result<AppView> {
     refuse(rules::check_name(&new.name).into_iter().chain(rules::check_bundle_id(&new.bundle_id)).collect())?;
     let now = kit.clock.now();
-    if let Some(Principal::User(user)) = &by.principal
-        && kit.directory.apps_of(user).len() >= rules::APPS_MAX
-    {
-        let detail = format!("you have grants on {} apps, and cannot make more", rules::APPS_MAX);
-        return Err(rules::TOO_MANY.err(detail));
-    }
+    let maker = by.principal.as_ref().map_or(Maker::Console, |principal| Maker::User(principal.id()));
     let app = App {
         id: AppId::new(now),
         name: new.name,
@@ -110,7 +109,7 @@ pub async fn create_app(kit: &Kit, by: By, new: NewApp) -> Result<AppView> {
     let (body, location) = (text(&view)?, app_path(&app.id));
     kit.db
         .write(move |tx| {
-            if !store::insert_app(tx, &app, false)? {
+            if !store::insert_app(tx, &app, &maker)? {
                 return Err(bundle_id_taken());
             }
             let changes = json!({ "name": app.name, "bundle_id": app.bundle_id });
@@ -120,7 +119,10 @@ pub async fn create_app(kit: &Kit, by: By, new: NewApp) -> Result<AppView> {
                 audit.write(tx, now, &grant_change("grants.create", grant));
             }
             store::changed(tx)?;
-            by.settle(tx, &location, &body, None)
+            match &by.once {
+                Some(once) => once.settle_app(tx, &created(&location, &body, None), &app.id),
+                None => Ok(()),
+            }
         })
         .await?;
     refresh(kit).await?;
@@ -230,6 +232,7 @@ pub async fn delete_app(kit: &Kit, by: By, id: &AppId) -> Result<()> {
     kit.db
         .write(move |tx| {
             store::delete_app(tx, &app, now)?;
+            idempotency::forget_made(tx, &app)?;
             store::changed(tx)
         })
         .await?;
@@ -292,22 +295,53 @@ pub async fn change_grant(kit: &Kit, by: By, app: &AppId, id: &str, role: Role) 
     Ok(GrantView::from(&row))
 }
 
-/// Takes a grant back.
+/// In place of a grant's id: every one that the caller has on the app.
+pub const MINE: &str = "mine";
+
+/// Takes a grant back; from others only `for_anybody`, one's own whatever one's role.
 ///
 /// # Errors
-/// `not_found`, `last_admin`.
-pub async fn delete_grant(kit: &Kit, by: By, app: &AppId, id: &str) -> Result<()> {
+/// `not_found`, `last_admin`; `forbidden`.
+pub async fn delete_grant(kit: &Kit, by: By, app: &AppId, id: &str, for_anybody: bool) -> Result<()> {
     let (now, audit) = (kit.clock.now(), by.audit(kit, app).await?);
     let (app, id) = (app.clone(), id.to_owned());
     kit.db
         .write(move |tx| {
-            let row = store::delete_grant(tx, &app, &id)?;
-            store::changed(tx)?;
-            audit.write(tx, now, &grant_change("grants.delete", &row));
-            Ok(())
+            let ids = match for_anybody && id != MINE {
+                true => vec![id.clone()],
+                false => own_grants(tx, &by, &app, &id)?,
+            };
+            for id in &ids {
+                let row = store::delete_grant(tx, &app, id)?;
+                audit.write(tx, now, &grant_change("grants.delete", &row));
+            }
+            store::changed(tx)
         })
         .await?;
     refresh(kit).await
+}
+
+/// The ids of the caller's own grants on an app: all, or the one that is asked for.
+fn own_grants(tx: &mut Tx<'_>, by: &By, app: &AppId, asked: &str) -> Result<Vec<String>> {
+    let holders = match &by.principal {
+        Some(Principal::User(user)) => user.holders(),
+        _ => Vec::new(),
+    };
+    let own: Vec<String> =
+        store::grants_of(tx, app, &holders)?.iter().map(|row| row.id.to_string()).collect();
+    if asked == MINE {
+        return match own.is_empty() {
+            true => Err(NOT_FOUND.err("you have no grant on this app; a key is revoked, by an admin")),
+            false => Ok(own),
+        };
+    }
+    match own.iter().any(|id| id == asked) {
+        true => Ok(vec![asked.to_owned()]),
+        false => {
+            Err(FORBIDDEN
+                .err("an admin of the app takes grants back; others give up their own alone (`mine`)"))
+        }
+    }
 }
 
 /// Makes a key. Its secret is in the answer and nowhere else.
@@ -377,12 +411,18 @@ async fn insert_key(
     };
     kit.db
         .write(move |tx| {
+            let old = match &replaced {
+                Some((id, _)) => Some(store::show_key(tx, &app, id)?),
+                None => None,
+            };
+            if let Some(old) = &old {
+                store::check_replaceable(tx, &app, old, now)?;
+            }
             store::insert_key(tx, &app, &row, &hash)?;
             audit.write(tx, now, &key_change("keys.create", &row));
-            if let Some((id, overlap)) = &replaced {
-                let old = store::show_key(tx, &app, id)?;
+            if let Some(((_, overlap), old)) = replaced.as_ref().zip(old) {
                 let ends_at = now + overlap.as_millis() as Millis;
-                store::end_key(tx, &app, &old, ends_at)?;
+                store::replace_key(tx, &app, &old, &row.id, ends_at)?;
                 let changes = json!({ "replaced_by": row.id.as_str(), "expires_at": time::format(ends_at) });
                 audit.write(tx, now, &change("keys.rotate", "key", &old.id, changes));
             }
@@ -393,10 +433,10 @@ async fn insert_key(
     refresh(kit).await
 }
 
-/// Makes a key like an old one, which is good for `overlap` still.
+/// Makes a key like an old one, which is good for `overlap` still. A key is replaced once.
 ///
 /// # Errors
-/// `not_found`, `too_many`.
+/// `not_found`, `key_replaced`, `too_many`.
 pub async fn rotate_key(kit: &Kit, by: By, app: &AppId, id: &str, overlap: Duration) -> Result<KeyMade> {
     let (owner, wanted) = (app.clone(), id.to_owned());
     let old = kit.db.read(move |tx| store::show_key(tx, &owner, &wanted)).await?;

@@ -13,6 +13,8 @@ angarium_base::codes! {
     LAST_ADMIN = "last_admin": Conflict;
     /// This principal has a grant on the app already. Change its role (`PATCH`).
     GRANT_EXISTS = "grant_exists": Conflict;
+    /// Another key is being made in this one's place already, or its time is over. Rotate the one that the detail names, or make a new key.
+    KEY_REPLACED = "key_replaced": Conflict;
     /// There are as many of these as there may be. Delete some that are not used.
     TOO_MANY = "too_many": Conflict;
 }
@@ -21,8 +23,8 @@ angarium_base::codes! {
 pub const KEYS_MAX: i64 = 1_000;
 /// Grants of one app.
 pub const GRANTS_MAX: i64 = 10_000;
-/// Apps that one user has a grant on before making another.
-pub const APPS_MAX: usize = 1_000;
+/// Apps that one user has made and that are there. What others give somebody a role in is not counted.
+pub const APPS_MAX: i64 = 1_000;
 /// Origins of one app.
 pub const ORIGINS_MAX: usize = 50;
 const TEXT_MAX: usize = 255;

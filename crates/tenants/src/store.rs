@@ -2,7 +2,7 @@
 
 use crate::{
     model::{GrantRow, KeyRow},
-    rules::{GRANT_EXISTS, LAST_ADMIN, TOO_MANY},
+    rules::{GRANT_EXISTS, KEY_REPLACED, LAST_ADMIN, TOO_MANY},
 };
 use angarium_base::{
     AppId, GrantId, KeyId, Result,
@@ -122,11 +122,37 @@ pub fn is_new(tx: &mut Tx<'_>) -> Result<bool> {
     Ok(any.is_none() && version(tx)? == 1)
 }
 
+/// Who makes an app, for whom, and how.
+pub enum Maker {
+    FirstStart,
+    Console,
+    /// A user, by the name of its principal.
+    User(String),
+}
+
 /// Returns whether it was made: not if there is one with its `bundle_id`.
-pub fn insert_app(tx: &mut Tx<'_>, app: &App, is_default: bool) -> Result<bool> {
+///
+/// # Errors
+/// `too_many`.
+pub fn insert_app(tx: &mut Tx<'_>, app: &App, maker: &Maker) -> Result<bool> {
+    let is_default = matches!(maker, Maker::FirstStart);
+    let created_by = match maker {
+        Maker::FirstStart | Maker::Console => "",
+        Maker::User(name) => name,
+    };
+    if !created_by.is_empty() {
+        let sql = "SELECT count(*) FROM apps WHERE created_by = $1 AND deleted_at IS NULL";
+        let count: i64 = tx.one(sql, v![created_by], |row| row.get(0))?;
+        if count >= crate::rules::APPS_MAX {
+            let most = crate::rules::APPS_MAX;
+            return Err(TOO_MANY.err(format!(
+                "you have made {most} apps, and cannot make more; delete one that is not used"
+            )));
+        }
+    }
     let made = tx.exec(
-        "INSERT INTO apps (id, name, bundle_id, truncate_addresses, created_at, cors_origins, is_default) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bundle_id) DO NOTHING",
+        "INSERT INTO apps (id, name, bundle_id, truncate_addresses, created_at, cors_origins, is_default, created_by) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (bundle_id) DO NOTHING",
         v![
             app.id.as_str(),
             &app.name,
@@ -134,7 +160,8 @@ pub fn insert_app(tx: &mut Tx<'_>, app: &App, is_default: bool) -> Result<bool> 
             app.truncate_addresses,
             app.created_at,
             &app.cors_origins.join("\n"),
-            is_default
+            is_default,
+            created_by
         ],
     )?;
     Ok(made > 0)
@@ -169,6 +196,12 @@ pub fn show_app(tx: &mut Tx<'_>, id: &AppId) -> Result<App> {
         app,
     )?;
     found.ok_or_else(|| unknown("app"))
+}
+
+/// Whether an app was made, and not deleted since.
+pub fn has_app(tx: &mut Tx<'_>, id: &AppId) -> Result<bool> {
+    let sql = "SELECT CAST(1 AS BIGINT) FROM apps WHERE id = $1 AND deleted_at IS NULL";
+    Ok(tx.maybe(sql, v![id.as_str()], |row| row.get::<i64>(0))?.is_some())
 }
 
 /// Marks an app as deleted; its bundle id is free from now on.
@@ -251,6 +284,21 @@ pub fn show_grant(tx: &mut Tx<'_>, app: &AppId, id: &str) -> Result<GrantRow> {
         grant,
     )?;
     found.ok_or_else(|| unknown("grant"))
+}
+
+/// The grants of one who may have been given several.
+pub fn grants_of(tx: &mut Tx<'_>, app: &AppId, holders: &[Holder]) -> Result<Vec<GrantRow>> {
+    let mut all = Vec::new();
+    for holder in holders {
+        let [issuer, tenant, subject, email] = columns(holder);
+        all.extend(tx.maybe(
+            "SELECT id, app, issuer, tenant, subject, email, role, created_at, created_by FROM grants \
+             WHERE app = $1 AND issuer = $2 AND tenant = $3 AND subject = $4 AND email = $5",
+            v![app.as_str(), issuer, tenant, subject, email],
+            grant,
+        )?);
+    }
+    Ok(all)
 }
 
 /// # Errors
@@ -392,20 +440,44 @@ pub fn insert_key(tx: &mut Tx<'_>, app: &AppId, row: &KeyRow, hash: &[u8; 32]) -
     Ok(())
 }
 
-/// Lets a key end at an instant, if it does not end before.
+/// Lets a key that another one replaces end at an instant, if it does not end before.
 ///
 /// # Errors
-/// `not_found`, `last_admin`.
-pub fn end_key(tx: &mut Tx<'_>, app: &AppId, before: &KeyRow, at: Millis) -> Result<()> {
+/// `key_replaced` when one was made in its place before; `last_admin`.
+pub fn replace_key(tx: &mut Tx<'_>, app: &AppId, before: &KeyRow, by: &KeyId, at: Millis) -> Result<()> {
     if counts_as_admin(before.role, before.expires_at) {
         count_admin(tx, app, -1)?;
     }
-    let ended = tx.exec(
-        "UPDATE api_keys SET expires_at = CASE WHEN expires_at < $3 THEN expires_at ELSE $3 END \
-         WHERE app = $1 AND id = $2 AND CAST(CASE WHEN expires_at IS NULL THEN 1 ELSE 0 END AS BIGINT) = $4",
-        v![app.as_str(), before.id.as_str(), at, before.expires_at.is_none()],
+    let replaced = tx.exec(
+        "UPDATE api_keys SET expires_at = CASE WHEN expires_at < $3 THEN expires_at ELSE $3 END, replaced_by = $4 \
+         WHERE app = $1 AND id = $2 AND replaced_by = '' \
+         AND CAST(CASE WHEN expires_at IS NULL THEN 1 ELSE 0 END AS BIGINT) = $5",
+        v![app.as_str(), before.id.as_str(), at, by.as_str(), before.expires_at.is_none()],
     )?;
-    if ended == 0 { Err(unknown("key")) } else { Ok(()) }
+    if replaced == 0 { Err(being_replaced()) } else { Ok(()) }
+}
+
+/// The key that is made in another's place.
+///
+/// # Errors
+/// `key_replaced` when the other one's time is over, or when it has been replaced before.
+pub fn check_replaceable(tx: &mut Tx<'_>, app: &AppId, key: &KeyRow, now: Millis) -> Result<()> {
+    let by: String = tx.one(
+        "SELECT replaced_by FROM api_keys WHERE app = $1 AND id = $2",
+        v![app.as_str(), key.id.as_str()],
+        |row| row.get(0),
+    )?;
+    if !by.is_empty() {
+        return Err(KEY_REPLACED.err(format!("this key is being replaced by {by} already; rotate that one")));
+    }
+    match key.expires_at.is_some_and(|at| at <= now) {
+        true => Err(KEY_REPLACED.err("this key's time is over, and it cannot be rotated; make a new key")),
+        false => Ok(()),
+    }
+}
+
+fn being_replaced() -> angarium_base::Error {
+    KEY_REPLACED.err("this key is being replaced already; rotate the one that was made in its place")
 }
 
 /// # Errors
@@ -429,4 +501,57 @@ pub fn use_key(tx: &mut Tx<'_>, app: &AppId, id: &KeyId, at: Millis) -> Result<(
         v![app.as_str(), id.as_str(), at],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use angarium_base::Clock;
+    use angarium_db::Db;
+
+    fn app_number(n: i64) -> App {
+        App {
+            id: AppId::new(n),
+            name: "one".into(),
+            bundle_id: format!("com.acme.a{n}"),
+            created_at: n,
+            truncate_addresses: false,
+            cors_origins: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn apps_are_counted_against_who_made_them_and_not_against_who_has_a_role_in_them() {
+        let temp = tempfile::tempdir().unwrap();
+        let db = Db::open(temp.path(), crate::MIGRATIONS, Clock::manual(1)).unwrap();
+        let (ana, ben) = (Maker::User("user:ana".into()), Maker::User("user:ben".into()));
+        let made = db.write(move |tx| {
+            let last = crate::rules::APPS_MAX;
+            for n in 0..last {
+                let app = app_number(n);
+                assert!(insert_app(tx, &app, &ana)?);
+                let row = GrantRow {
+                    id: GrantId::new(n),
+                    app: app.id.clone(),
+                    holder: Holder::Email("ben@acme.com".into()),
+                    role: Role::Viewer,
+                    created_at: n,
+                    created_by: "ana".into(),
+                };
+                insert_grant(tx, &app.id, &row)?;
+            }
+            assert!(insert_app(tx, &app_number(last), &ben)?, "what others give him is not his making");
+            let refused = insert_app(tx, &app_number(last + 1), &ana).unwrap_err();
+            assert_eq!(refused.code().name, "too_many");
+            delete_app(tx, &app_by_bundle_id(tx, "com.acme.a7")?, 1)?;
+            insert_app(tx, &app_number(last + 1), &ana)
+        });
+        assert!(made.await.unwrap(), "one that is deleted makes room");
+    }
+
+    fn app_by_bundle_id(tx: &mut Tx<'_>, bundle_id: &str) -> Result<AppId> {
+        let sql = "SELECT id FROM apps WHERE bundle_id = $1";
+        let id = tx.one(sql, v![bundle_id], |row| row.get::<String>(0))?;
+        AppId::parse(&id).ok_or_else(|| damaged("apps"))
+    }
 }

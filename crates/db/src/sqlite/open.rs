@@ -8,7 +8,11 @@ use crate::{
 };
 use angarium_base::{Clock, Context, Result};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use std::{fs::File, os::unix::fs::DirBuilderExt, path::Path};
+use std::{
+    fs::File,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
 
 /// Takes the data directory for this process, making it if it is not there.
 pub fn lock(dir: &Path) -> Result<File> {
@@ -22,6 +26,7 @@ pub fn lock(dir: &Path) -> Result<File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
         .open(dir.join(LOCK))
         .or_error(STORE_FAILED, "the data directory cannot be written to")?;
     match file.try_lock() {
@@ -38,6 +43,9 @@ pub fn lock(dir: &Path) -> Result<File> {
 
 /// A connection that may write.
 pub fn writer(file: &Path) -> Result<Connection> {
+    // In a folder that was made otherwise it is its owner's alone too. SQLite gives the file's companions the same mode.
+    let made = File::options().create(true).truncate(false).write(true).mode(0o600).open(file);
+    made.or_error(STORE_FAILED, "the data directory cannot be written to")?;
     let connection = Connection::open(file).map_err(failed)?;
     connection
         .execute_batch(

@@ -89,6 +89,28 @@ async fn unavailable(world: &World, token: &str) -> Error {
 }
 
 #[tokio::test]
+async fn a_set_without_a_usable_key_is_an_outage_and_takes_no_good_key_away() {
+    for useless in
+        [vec![], vec![json!({"kty": "oct", "k": "c2VjcmV0"})], vec![json!({"kty": "new"}), json!(7)]]
+    {
+        let (world, known) = World::with_first_key().await;
+        world.server.publishes(&useless);
+        world.clock.advance(REFRESH);
+        world.verifier.refresh().await;
+        assert_eq!(world.server.requests(), 2);
+        world.verifier.verify(&known).await.unwrap();
+        world.verifier.verify(&by_first("bob")).await.unwrap();
+        let state = world.state();
+        let (_, failure) = state.failure.expect("it is said");
+        assert!(failure.contains("no key that can be used"), "{failure}");
+        assert_eq!((state.keys, state.fetched_at), (Some(1), Some(NOW)));
+    }
+    let world = World::new().await;
+    world.server.publishes(&[]);
+    unavailable(&world, &by_first("alice")).await;
+}
+
+#[tokio::test]
 async fn nothing_is_fetched_before_a_token_asks_for_it() {
     let world = World::new().await;
     world.server.publishes(&[first()]);

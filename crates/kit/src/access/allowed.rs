@@ -6,7 +6,7 @@ use super::{
 use crate::{Kit, http::Problem};
 use angarium_base::{AppId, Error, Result, error::NOT_FOUND};
 use axum::extract::{FromRequestParts, Path, Request};
-use http::{Extensions, HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, Method, Uri, request::Parts};
 use serde::Deserialize;
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -14,25 +14,30 @@ use tokio::time::timeout;
 /// What of a request says who calls.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
+    pub method: &'a Method,
+    pub uri: &'a Uri,
     pub headers: &'a HeaderMap,
     pub extensions: &'a Extensions,
 }
 
 impl<'a> From<&'a Parts> for Asked<'a> {
     fn from(parts: &'a Parts) -> Self {
-        Asked { headers: &parts.headers, extensions: &parts.extensions }
+        let Parts { method, uri, headers, extensions, .. } = parts;
+        Asked { method, uri, headers, extensions }
     }
 }
 
 impl<'a> From<&'a mut Parts> for Asked<'a> {
     fn from(parts: &'a mut Parts) -> Self {
-        Asked { headers: &parts.headers, extensions: &parts.extensions }
+        let Parts { method, uri, headers, extensions, .. } = parts;
+        Asked { method, uri, headers, extensions }
     }
 }
 
 impl<'a> From<&'a Request> for Asked<'a> {
     fn from(request: &'a Request) -> Self {
-        Asked { headers: request.headers(), extensions: request.extensions() }
+        let (method, uri) = (request.method(), request.uri());
+        Asked { method, uri, headers: request.headers(), extensions: request.extensions() }
     }
 }
 
@@ -134,7 +139,7 @@ impl<G: Grant> Allowed<G> {
             None => true,
             Some(Principal::Key(key)) => kit.directory.has_key(&key.id, kit.clock.now()),
             Some(Principal::User(user)) => {
-                user.expires_at.is_none_or(|at| at > kit.clock.now())
+                user.good_until.is_none_or(|at| at > kit.clock.now())
                     && kit.directory.roles_of(user, &app.id).any(G::ROLES)
             }
         }
@@ -153,7 +158,7 @@ impl<G: Grant> Allowed<G> {
         let expires_at = match &self.principal {
             None => None,
             Some(Principal::Key(key)) => kit.directory.key_expires(&key.id).flatten(),
-            Some(Principal::User(user)) => user.expires_at,
+            Some(Principal::User(user)) => user.good_until,
         };
         let left_ms = expires_at.map_or(u64::MAX, |at| (at - kit.clock.now()).max(0).cast_unsigned() + 1);
         Duration::from_millis(left_ms)

@@ -1,6 +1,6 @@
 //! What a request carries to say who calls, and whose it is.
 
-use super::{Asked, Principal, UNAUTHENTICATED, User};
+use super::{Asked, Principal, UNAUTHENTICATED, User, page::check_page};
 use crate::{Kit, http::Peer};
 use angarium_base::{Error, Result};
 use base64::Engine as _;
@@ -55,7 +55,7 @@ impl Credential {
                     tenant: identity.tenant.clone().unwrap_or_default(),
                     subject: identity.subject.clone(),
                     email: identity.email.clone(),
-                    expires_at: Some(identity.expires_at),
+                    good_until: Some(identity.expires_at.saturating_add(kit.identity.leeway_ms())),
                 })))
             }
         }
@@ -91,7 +91,7 @@ pub fn presented(headers: &HeaderMap, basic: bool) -> Result<Option<Credential>>
 /// Who calls, by the header or, where config trusts one, by a proxy's word.
 ///
 /// # Errors
-/// `unauthenticated` when nobody can be made out.
+/// `unauthenticated` when nobody can be made out; `foreign_origin`.
 pub(crate) async fn who(kit: &Kit, asked: Asked<'_>, basic: bool) -> Result<Principal> {
     match presented(asked.headers, basic)? {
         Some(credential) => credential.principal(kit).await,
@@ -115,8 +115,9 @@ fn vouched_for(kit: &Kit, asked: Asked<'_>) -> Result<Option<Principal>> {
         let header = &proxy.header;
         UNAUTHENTICATED.err(format!("the proxy's header `{header}` is not one e-mail address"))
     })?;
+    check_page(kit, asked)?;
     let (issuer, subject) = (PROXY_ISSUER.to_owned(), email.clone());
-    let user = User { issuer, tenant: String::new(), subject, email: Some(email), expires_at: None };
+    let user = User { issuer, tenant: String::new(), subject, email: Some(email), good_until: None };
     Ok(Some(Principal::User(Arc::new(user))))
 }
 

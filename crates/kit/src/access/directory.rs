@@ -6,6 +6,7 @@ use super::{
 };
 use angarium_base::{AppId, KeyId, clock::Millis, secret};
 use parking_lot::RwLock;
+use percent_encoding::percent_decode_str;
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -105,6 +106,12 @@ impl Directory {
         index.apps.get(&id).cloned()
     }
 
+    /// The app that a path names, as the router reads it: `/v1/apps/{app}/…`.
+    pub fn app_of_path(&self, path: &str) -> Option<Arc<App>> {
+        let name = path.strip_prefix("/v1/apps/")?.split('/').next()?;
+        self.app(&percent_decode_str(name).decode_utf8().ok()?)
+    }
+
     /// Every app, by id: for the server's console.
     pub fn apps(&self) -> Vec<Arc<App>> {
         let mut apps: Vec<_> = self.0.index.read().apps.values().cloned().collect();
@@ -171,11 +178,9 @@ impl Directory {
     }
 
     fn each_grant(&self, user: &User, mut f: impl FnMut(&AppId, Role)) {
-        let User { issuer, tenant, subject, email, .. } = user.clone();
-        let holders = [Some(Holder::Subject { issuer, tenant, subject }), email.map(Holder::Email)];
         let index = self.0.index.read();
-        for holder in holders.iter().flatten() {
-            for (app, role) in index.grants.get(holder).into_iter().flatten() {
+        for holder in user.holders() {
+            for (app, role) in index.grants.get(&holder).into_iter().flatten() {
                 f(app, *role);
             }
         }

@@ -15,6 +15,7 @@ mod allowed;
 mod credential;
 mod directory;
 mod grant;
+mod page;
 mod principal;
 mod proxy;
 mod role;
@@ -33,6 +34,8 @@ angarium_base::codes! {
     UNAUTHENTICATED = "unauthenticated": Unauthenticated;
     /// The caller is known, and its role in this app does not allow this. The detail names the roles that do.
     FORBIDDEN = "forbidden": Forbidden;
+    /// A page of another origin sent this in the name of a person whom the proxy (`auth.proxy`) vouches for. An admin can name the origin in the app's `cors_origins`; a page with a key or a token of its own needs none of this.
+    FOREIGN_ORIGIN = "foreign_origin": Forbidden;
 }
 
 /// Which families of the compatibility surface take anonymous callers.

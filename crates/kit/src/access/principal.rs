@@ -48,8 +48,18 @@ pub struct User {
     pub subject: String,
     /// In lower case.
     pub email: Option<String>,
-    /// When its token expires.
-    pub expires_at: Option<Millis>,
+    /// Until when its token is taken: `exp`, and the leeway for clocks that differ.
+    pub good_until: Option<Millis>,
+}
+
+impl User {
+    /// As whom it may have been given a grant.
+    pub fn holders(&self) -> Vec<Holder> {
+        let User { issuer, tenant, subject, email, .. } = self.clone();
+        let mut holders = vec![Holder::Subject { issuer, tenant, subject }];
+        holders.extend(email.map(Holder::Email));
+        holders
+    }
 }
 
 /// Who a grant is given to: a subject within its issuer and tenant, or whoever has an e-mail address.

@@ -28,13 +28,13 @@ pub struct Page<'a> {
 
 impl<'a> Page<'a> {
     /// Whether the page that sends this request may read the answer: as the app of the path says, or, where the path
-    /// names none, any app.
-    pub fn of(kit: &Kit, path: &str, headers: &'a HeaderMap) -> Option<Page<'a>> {
+    /// names none, any app. Whoever is told nothing of an app (401, 404) is not told either whose pages may call it.
+    pub fn of(kit: &Kit, path: &str, status: StatusCode, headers: &'a HeaderMap) -> Option<Page<'a>> {
         let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
-        let name = path.strip_prefix("/v1/apps/").and_then(|rest| rest.split('/').next());
-        let is_taken = match name.filter(|name| !name.is_empty()) {
-            Some(name) => kit.directory.app(name).is_some_and(|app| app.takes_origin(origin)),
-            None => kit.directory.is_known_origin(origin),
+        let is_told = ![StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND].contains(&status);
+        let is_taken = match is_told && path.starts_with("/v1/apps/") {
+            true => kit.directory.app_of_path(path).is_some_and(|app| app.takes_origin(origin)),
+            false => kit.directory.is_known_origin(origin),
         };
         Some(Page { origin, is_taken })
     }

@@ -14,7 +14,7 @@ mod routes;
 pub use address::TrustedProxies;
 pub use body::{Budget, Content, Held, read_body, read_json, read_raw};
 pub use doc::Doc;
-pub use layer::{RequestName, around, attend, client_of_parts};
+pub use layer::{Inside, RequestName, around, attend, client_of_parts};
 pub use params::{Params, parse_duration};
 pub use problem::{Answer, Problem, problem_body};
 pub use routes::{Arguments, Operation, Routes};

@@ -4,7 +4,7 @@ use super::{
     doc::{AnswerDoc, Body, Doc, Param, event_type},
     routes::Operation,
 };
-use crate::access::{FORBIDDEN, Guard, UNAUTHENTICATED};
+use crate::access::{FORBIDDEN, FOREIGN_ORIGIN, Guard, UNAUTHENTICATED};
 use angarium_base::{
     Code,
     error::{
@@ -223,6 +223,9 @@ fn implied(operation: &Operation) -> Vec<Code> {
         Guard::Known => codes.extend([UNAUTHENTICATED]),
         Guard::InApp { .. } => codes.extend([UNAUTHENTICATED, FORBIDDEN, NOT_FOUND]),
         Guard::ByKey { .. } => codes.extend([UNAUTHENTICATED, FORBIDDEN, NOT_FOUND]),
+    }
+    if *method != Method::GET && matches!(guard, Guard::Known | Guard::InApp { .. }) {
+        codes.push(FOREIGN_ORIGIN);
     }
     if names_in(path).len() > usize::from(path.contains("{app}")) {
         codes.push(NOT_FOUND);

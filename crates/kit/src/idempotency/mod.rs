@@ -7,7 +7,8 @@
 //!    └─ in flight: 409, `Retry-After: 1`; nobody answers it any more: taken over
 //! ```
 //!
-//! A key is the principal's and the path's, and is good for 24 hours. What is exact: a handler that changes the store
+//! A key is the principal's and the path's, with the app itself in place of what it is called there, and is good for 24
+//! hours; of a deleted app nothing is answered again. An answer that is marked [`Repeatable`] is not kept. What is exact: a handler that changes the store
 //! keeps its answer in the same transaction ([`Once::settle`]), which fails when the claim has been taken over; events
 //! without an id of their own get one from the key ([`Once::event_id`]). So it is one effect also when a process dies,
 //! or sleeps and wakes, anywhere in between. A claim in flight is not given up with its caller: the handler runs to its end.
@@ -20,12 +21,12 @@ use crate::{
     Kit,
     access::{Asked, FORBIDDEN, Principal, Role, who},
     fleet::GONE_AFTER_MS,
-    http::{Held, Problem, read_raw},
+    http::{Held, Problem, problem_body, read_raw},
 };
 use angarium_base::{
-    Context, Result,
+    AppId, Context, Result,
     clock::Millis,
-    error::{INTERNAL, UNAVAILABLE},
+    error::{INTERNAL, NOT_FOUND, UNAVAILABLE},
     secret,
 };
 use angarium_db::{Migration, Tx};
@@ -37,6 +38,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use parking_lot::Mutex;
+use percent_encoding::percent_decode_str;
 use std::{
     collections::HashSet,
     sync::{
@@ -48,6 +50,10 @@ use store::{Claim, Kept, KeptAnswer};
 use tokio_util::sync::CancellationToken;
 
 pub use store::delete_of;
+
+/// In the extensions of an answer that only shows what is there: it is not kept, asked again it is made again.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeatable;
 
 angarium_base::codes! {
     /// An `Idempotency-Key` is one header of 1 to 255 visible ASCII characters.
@@ -103,6 +109,18 @@ impl Once {
     /// # Errors
     /// `idempotency_key_in_flight` when another process has taken the claim over: the transaction must not commit.
     pub fn settle(&self, tx: &mut Tx<'_>, answered: &Answered<'_>) -> Result<()> {
+        self.settle_as(tx, &self.0.claim, answered)
+    }
+
+    /// As [`Once::settle`], of a request that makes an app: its answer holds for as long as the app is there.
+    ///
+    /// # Errors
+    /// As [`Once::settle`].
+    pub fn settle_app(&self, tx: &mut Tx<'_>, answered: &Answered<'_>, app: &AppId) -> Result<()> {
+        self.settle_as(tx, &Claim { app: app.to_string(), ..self.0.claim.clone() }, answered)
+    }
+
+    fn settle_as(&self, tx: &mut Tx<'_>, claim: &Claim, answered: &Answered<'_>) -> Result<()> {
         let location = answered.location.map(|location| format!("location: {location}\n"));
         let headers = format!("content-type: application/json\n{}", location.unwrap_or_default());
         let answer = KeptAnswer {
@@ -111,7 +129,7 @@ impl Once {
             body: answered.sealed.unwrap_or(answered.body).to_vec(),
             is_sealed: answered.sealed.is_some(),
         };
-        if !store::settle(tx, &self.0.claim, &answer)? {
+        if !store::settle(tx, claim, &answer)? {
             return Err(in_flight());
         }
         self.0.is_settled.store(true, Relaxed);
@@ -199,20 +217,17 @@ async fn answer_claim(
 
 /// Whether the path names an app that the caller has no role in.
 fn is_foreign(kit: &Kit, path: &str, principal: &Principal) -> bool {
-    // A name that has to be decoded is the handler's to find.
-    let Some(name) = app_name(path).filter(|name| !name.contains('%')) else { return false };
-    let app = kit.directory.app(name);
-    app.is_none_or(|app| principal.roles_in(&kit.directory, &app.id).is_empty())
+    let app = kit.directory.app_of_path(path);
+    path.starts_with(APPS) && app.is_none_or(|app| principal.roles_in(&kit.directory, &app.id).is_empty())
 }
 
 fn is_admin(kit: &Kit, path: &str, principal: &Principal) -> bool {
-    let app = app_name(path).and_then(|name| kit.directory.app(name));
+    let app = kit.directory.app_of_path(path);
     app.is_some_and(|app| principal.roles_in(&kit.directory, &app.id).has(Role::Admin))
 }
 
-fn app_name(path: &str) -> Option<&str> {
-    path.strip_prefix("/v1/apps/").and_then(|rest| rest.split('/').next())
-}
+/// What the paths of everything in an app begin with.
+const APPS: &str = "/v1/apps/";
 
 fn key_of(headers: &HeaderMap) -> Result<HeaderValue> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
@@ -228,14 +243,26 @@ fn key_of(headers: &HeaderMap) -> Result<HeaderValue> {
 
 fn claim_of(kit: &Kit, principal: &Principal, parts: &Parts, key: &HeaderValue, held: &Held) -> Claim {
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-    let app = app_name(path).and_then(|name| kit.directory.app(name)).map(|app| app.id.to_string());
+    let app = kit.directory.app_of_path(path).map(|app| app.id.to_string()).unwrap_or_default();
     let content_type = parts.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     Claim {
-        scope: secret::hash_all(&[principal.id().as_bytes(), path.as_bytes(), key.as_bytes()]),
-        app: app.unwrap_or_default(),
+        scope: scope(&principal.id(), &app, path, key),
+        app,
         fingerprint: secret::hash_all(&[query.as_bytes(), content_type, &held.bytes]),
         owner: kit.fleet.id().to_string(),
     }
+}
+
+/// The same for every way to write a path, and to call its app: another app of that name is another one.
+fn scope(principal: &str, app: &str, path: &str, key: &HeaderValue) -> [u8; 32] {
+    let rest = match app.is_empty() {
+        true => path,
+        false => path.strip_prefix(APPS).and_then(|rest| rest.split_once('/')).map_or("", |(_, rest)| rest),
+    };
+    let steps: Vec<_> = rest.split('/').map(|step| percent_decode_str(step).collect::<Vec<u8>>()).collect();
+    let mut all = vec![principal.as_bytes(), key.as_bytes(), app.as_bytes()];
+    all.extend(steps.iter().map(Vec::as_slice));
+    secret::hash_all(&all)
 }
 
 /// Keys whose requests this process is answering. A claim of this process that is not among them was left behind:
@@ -347,7 +374,7 @@ async fn keep(kit: &Kit, once: &Once, response: Response) -> Result<Response> {
     if once.0.is_settled.load(Relaxed) && response.status().is_success() {
         return Ok(response);
     }
-    if !response.status().is_success() {
+    if !response.status().is_success() || response.extensions().get::<Repeatable>().is_some() {
         release(kit, once).await;
         return Ok(response);
     }
@@ -371,6 +398,20 @@ async fn keep(kit: &Kit, once: &Once, response: Response) -> Result<Response> {
         tracing::warn!(?error, "an answer could not be kept for its Idempotency-Key");
     }
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Lets nobody be told again of an app that is deleted: who asks again for what made it is told that it is gone.
+///
+/// # Errors
+/// When the store cannot be written to.
+pub fn forget_made(tx: &mut Tx<'_>, app: &AppId) -> Result<()> {
+    let gone = NOT_FOUND.err(
+        "what the first request with this Idempotency-Key made has been deleted since; use a new key to make another",
+    );
+    let headers = format!("{}: application/problem+json\n", header::CONTENT_TYPE);
+    let body = problem_body(&gone, None);
+    let answer = KeptAnswer { status: 404, headers, body: body.into(), is_sealed: false };
+    store::replace_made(tx, app.as_str(), &answer)
 }
 
 async fn release(kit: &Kit, once: &Once) {
@@ -432,5 +473,27 @@ pub async fn tend(kit: Kit, stop: CancellationToken) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(app: &str, path: &str) -> [u8; 32] {
+        scope("key_1", app, path, &HeaderValue::from_static("k"))
+    }
+
+    #[test]
+    fn a_key_is_for_the_app_itself_and_not_for_what_the_path_calls_it() {
+        let by_id = of("app_1", "/v1/apps/app_1/keys");
+        for path in
+            ["/v1/apps/com.acme.shop/keys", "/v1/apps/com%2Eacme.shop/keys", "/v1/apps/com.acme.shop/ke%79s"]
+        {
+            assert_eq!(of("app_1", path), by_id, "{path}");
+        }
+        assert_ne!(of("app_2", "/v1/apps/com.acme.shop/keys"), by_id, "another app of that name");
+        assert_ne!(of("app_1", "/v1/apps/app_1/grants"), by_id);
+        assert_ne!(of("app_1", "/v1/apps/app_1/streams/a%2Fb"), of("app_1", "/v1/apps/app_1/streams/a/b"));
     }
 }

@@ -90,7 +90,7 @@ pub fn take_over(
 /// Keeps the answer, if the key is the claimant's still and has none.
 pub fn settle(tx: &mut Tx<'_>, claim: &Claim, answer: &KeptAnswer) -> Result<bool> {
     let settled = tx.exec(
-        "UPDATE idempotency SET status = $3, headers = $4, body = $5, is_sealed = $6 \
+        "UPDATE idempotency SET status = $3, headers = $4, body = $5, is_sealed = $6, app = $7 \
          WHERE scope = $1 AND owner = $2 AND status IS NULL",
         v![
             &claim.scope[..],
@@ -98,7 +98,8 @@ pub fn settle(tx: &mut Tx<'_>, claim: &Claim, answer: &KeptAnswer) -> Result<boo
             i64::from(answer.status),
             &answer.headers,
             &answer.body[..],
-            answer.is_sealed
+            answer.is_sealed,
+            &claim.app
         ],
     )?;
     Ok(settled > 0)
@@ -120,6 +121,17 @@ pub fn expire(tx: &mut Tx<'_>, now: Millis) -> Result<u64> {
          (SELECT scope FROM idempotency WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000)",
         v![now],
     )
+}
+
+/// Puts another answer in place of the one that said that an app was made, and keeps it beyond the app.
+pub fn replace_made(tx: &mut Tx<'_>, app: &str, answer: &KeptAnswer) -> Result<()> {
+    let location = format!("%location: /v1/apps/{app}\n%");
+    tx.exec(
+        "UPDATE idempotency SET app = '', status = $3, headers = $4, body = $5, is_sealed = $6 \
+         WHERE app = $1 AND headers LIKE $2",
+        v![app, &location, i64::from(answer.status), &answer.headers, &answer.body[..], answer.is_sealed],
+    )?;
+    Ok(())
 }
 
 /// Removes what is kept for an app.

@@ -4,9 +4,11 @@ use super::{processes, readiness, show_liveness, show_metrics};
 use angarium_base::error::{METHOD_NOT_ALLOWED, NOT_FOUND};
 use angarium_kit::{
     Direct, Kit,
-    http::{Problem, around, attend},
+    http::{Inside, Problem, around, attend},
 };
-use axum::{Router, extract::Request, middleware::from_fn_with_state, response::IntoResponse, routing::get};
+use axum::{
+    Extension, Router, extract::Request, middleware::from_fn_with_state, response::IntoResponse, routing::get,
+};
 use std::sync::Arc;
 
 /// What the internal listener serves.
@@ -25,6 +27,7 @@ pub fn internal_router(kit: Kit) -> Router {
             Problem::from(METHOD_NOT_ALLOWED.err("this path takes GET and HEAD"))
         })
         .layer(from_fn_with_state(kit.clone(), around))
+        .layer(Extension(Inside))
         .with_state(kit)
 }
 

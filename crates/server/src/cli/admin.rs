@@ -18,6 +18,7 @@ use crate::{
     private_file,
 };
 use angarium_base::Clock;
+use angarium_db::sqlite;
 use angarium_kit::{Kit, Parts, access::App, audit::AUDIT};
 use angarium_tenants::{
     model::AppView,
@@ -151,12 +152,12 @@ async fn apps(action: AppsAction) -> Result {
                 let apps = operations::every_app(kit).await?;
                 same(&apps.iter().map(|app| AppView::from(&**app)).collect::<Vec<_>>())
             };
-            say_apps(json, at_console(store, work).await?)
+            say_apps(json, at_console(store, Folders::MustBe, work).await?)
         }
         AppsAction::Create { new, store } => {
             let (json, new) = (store.file.json, same(&angarium_client::NewApp::from(new))?);
             let work = async |kit: &Kit| same(&operations::create_app(kit, By::console(), new).await?);
-            say_app(json, &at_console(store, work).await?)
+            say_app(json, &at_console(store, Folders::MayBeMade, work).await?)
         }
         AppsAction::Delete { which, confirm, store } => {
             confirm.can_ask()?;
@@ -167,7 +168,7 @@ async fn apps(action: AppsAction) -> Result {
                 operations::delete_app(kit, By::console(), &app.id).await?;
                 Ok(app.bundle_id.clone())
             };
-            say_deleted(json, &at_console(store, work).await?)
+            say_deleted(json, &at_console(store, Folders::MustBe, work).await?)
         }
     }
 }
@@ -177,21 +178,21 @@ async fn keys(action: KeysAction) -> Result {
         KeysAction::List(AppArgs { app, store }) => {
             let json = store.file.json;
             let work = async |kit: &Kit| same(&operations::every_key(kit, &find(kit, &app)?.id).await?);
-            say_keys(json, at_console(store, work).await?)
+            say_keys(json, at_console(store, Folders::MustBe, work).await?)
         }
         KeysAction::Create { new, secret, of: AppArgs { app, store } } => {
             let (json, new) = (store.file.json, same(&new.into_new(Clock::system().now())?)?);
             let work = async |kit: &Kit| {
                 same(&operations::create_key(kit, By::console(), &find(kit, &app)?.id, new).await?)
             };
-            say_made(json, secret.quiet, &at_console(store, work).await?)
+            say_made(json, secret.quiet, &at_console(store, Folders::MustBe, work).await?)
         }
         KeysAction::Delete { id, of: AppArgs { app, store } } => {
             let json = store.file.json;
             let work = async |kit: &Kit| {
                 Ok(operations::delete_key(kit, By::console(), &find(kit, &app)?.id, &id).await?)
             };
-            at_console(store, work).await?;
+            at_console(store, Folders::MustBe, work).await?;
             say_deleted(json, &id)
         }
     }
@@ -202,21 +203,21 @@ async fn grants(action: GrantsAction) -> Result {
         GrantsAction::List(AppArgs { app, store }) => {
             let json = store.file.json;
             let work = async |kit: &Kit| same(&operations::every_grant(kit, &find(kit, &app)?.id).await?);
-            say_grants(json, at_console(store, work).await?)
+            say_grants(json, at_console(store, Folders::MustBe, work).await?)
         }
         GrantsAction::Create { new, of: AppArgs { app, store } } => {
             let (json, new) = (store.file.json, same(&angarium_client::NewGrant::from(new))?);
             let work = async |kit: &Kit| {
                 same(&operations::create_grant(kit, By::console(), &find(kit, &app)?.id, new).await?)
             };
-            say_grant(json, &at_console(store, work).await?)
+            say_grant(json, &at_console(store, Folders::MustBe, work).await?)
         }
         GrantsAction::Delete { grant, of: AppArgs { app, store } } => {
             let json = store.file.json;
             let work = async |kit: &Kit| {
-                Ok(operations::delete_grant(kit, By::console(), &find(kit, &app)?.id, &grant).await?)
+                Ok(operations::delete_grant(kit, By::console(), &find(kit, &app)?.id, &grant, true).await?)
             };
-            at_console(store, work).await?;
+            at_console(store, Folders::MustBe, work).await?;
             say_deleted(json, &grant)
         }
     }
@@ -235,8 +236,19 @@ fn same<T: DeserializeOwned>(value: &impl Serialize) -> Result<T> {
         .map_err(|error| Failure::new(error.to_string()))
 }
 
+/// What becomes of a data directory that is not there: a name that was mistyped, most likely.
+#[derive(Clone, Copy, PartialEq)]
+enum Folders {
+    MustBe,
+    MayBeMade,
+}
+
 /// Opens the store, does the work, and leaves everything as it would be without this process.
-async fn at_console<T>(args: StoreArgs, work: impl AsyncFnOnce(&Kit) -> Result<T>) -> Result<T> {
+async fn at_console<T>(
+    args: StoreArgs,
+    folders: Folders,
+    work: impl AsyncFnOnce(&Kit) -> Result<T>,
+) -> Result<T> {
     let mut config = config::load(args.file.config.as_deref())?;
     config.data_dir = args.data_dir.unwrap_or(config.data_dir);
     let data_dir = config.data_dir.clone();
@@ -244,6 +256,12 @@ async fn at_console<T>(args: StoreArgs, work: impl AsyncFnOnce(&Kit) -> Result<T
         Store::Folder => None,
         Store::Postgres(_) => Some(Folder::make()?),
     };
+    if folder.is_none() && folders == Folders::MustBe && !data_dir.join(sqlite::FILE).exists() {
+        return Err(Failure::new(format!(
+            "there is no data directory in {}; name another with --data-dir, or make one: `angarium serve` does, and `angarium admin apps create`",
+            data_dir.display()
+        )));
+    }
     if let Some(folder) = &folder {
         config.data_dir.clone_from(&folder.0);
     }
@@ -251,14 +269,13 @@ async fn at_console<T>(args: StoreArgs, work: impl AsyncFnOnce(&Kit) -> Result<T
     let opened = open(
         &config,
         Parts { streams: vec![AUDIT], ..Parts::default() },
-        Opener::Console,
+        Opener::Console(&data_dir),
         stop.clone(),
         Clock::system(),
     )
     .await;
     let Opened { kit, first } = opened.map_err(|error| in_use(&config, error))?;
     if let Some(first) = &first {
-        private_file::write_first_start(&data_dir, first)?;
         let text = first_start_text(first, &data_dir.join(private_file::FIRST_START));
         note(&format!("this is the first start on an empty store:\n{text}\n"));
     }

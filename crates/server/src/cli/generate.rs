@@ -84,7 +84,49 @@ fn config() -> Result<String> {
          `--config FILE` (or `ANGARIUM_CONFIG`); a variable `ANGARIUM_SECTION__KEY` wins over the file \
          (`ANGARIUM_HTTP__LISTEN=0.0.0.0:8080`, `ANGARIUM_DATA_DIR=/var/lib/angarium`), the command line over both. \
          Unknown keys are refused. Durations are `500ms`, `20s`, `5m`, `2h`, `1d`.\n\n```toml\n{shown}```\n\n\
-         Not shown, because they have no default:\n\n```toml\n[tracking]\ngeoip = \"GeoLite2-City.mmdb\"   # a MaxMind-format file; reloaded when it changes\n\n\
-         [retention.events]          # or [retention.\"*\"] for streams that are not named\nage = \"90d\"                 # older records are removed\nbytes = 50000000000         # and the oldest, while the stream takes more than this on disk\n```\n"
+         Not shown, because they have no default:\n\n```toml\n{WITHOUT_DEFAULT}```\n\n\
+         Of `[[auth.issuers]]` there are as many as there are issuers; what they and `[auth.proxy]` are for is in [security.md](security.md#tokens).\n"
     ))
+}
+
+/// What `config show` leaves out, as an example.
+const WITHOUT_DEFAULT: &str = r#"[tracking]
+geoip = "GeoLite2-City.mmdb"   # a MaxMind-format file; reloaded when it changes
+
+[retention.events]          # or [retention."*"] for streams that are not named
+age = "90d"                 # older records are removed
+bytes = 50000000000         # and the oldest, while the stream takes more than this on disk
+
+[auth.proxy]                # a proxy in front that signs people in; both or neither
+header = "x-forwarded-email"   # in which it names the person, by address of e-mail
+addresses = ["10.0.0.5", "10.1.0.0/16"]   # its own: nobody else's header is believed; `loopback` and `private` are understood
+
+[[auth.issuers]]            # who signs tokens; it has one of jwks_url, public_key and secret
+issuer = "https://id.acme.com"   # `iss` of its tokens, exactly
+jwks_url = "https://id.acme.com/.well-known/jwks.json"   # its public keys (JWKS): https, or http to this machine
+algorithms = ["RS256", "ES256"]   # [default: all that fit its keys]
+audience = "angarium"       # what `aud` of its tokens has to be [default: auth.audience]
+subject_claim = "sub"       # the claim that says who it is [default: sub]
+tenant_claim = "tenantId"   # and in which tenant of the issuer [default: tenantId]
+email_claim = "email"       # and by which address [default: email]
+
+[[auth.issuers]]
+issuer = "https://build.acme.com"
+public_key = "/etc/angarium/build.pem"   # one public key or several, PEM: RSA of 2048 bits or more, P-256, P-384, Ed25519
+
+[[auth.issuers]]
+issuer = "https://shop.acme.com"
+secret = "at least 32 bytes that both of you know, and nobody else"   # HS256; 48 bytes for HS384, 64 for HS512
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_manual_shows_is_a_configuration() {
+        let config: Config = toml::from_str(WITHOUT_DEFAULT).unwrap();
+        assert_eq!(config.auth.issuers.len(), 3);
+        assert!(config.proxy().unwrap().is_some());
+    }
 }

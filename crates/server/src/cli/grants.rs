@@ -35,9 +35,9 @@ enum Action {
         #[command(flatten)]
         call: CallArgs,
     },
-    /// Take a grant back
+    /// Take a grant back; whoever has one may give it up
     Delete {
-        /// The grant's id
+        /// The grant's id, or `mine`: all that you have on the app
         grant: String,
         #[command(flatten)]
         call: CallArgs,

@@ -141,7 +141,7 @@ fn ready_text(ready: &Ready, data_dir: &Path) -> String {
         let where_keys_are = if keys.exists() {
             format!("the keys of the first start are in {}", keys.display())
         } else {
-            "the keys were printed by the process that first started on this store, and are in its data directory".into()
+            "the keys were printed by the process that first started on this store, and are in its data directory; `angarium admin keys create` makes others".into()
         };
         return format!("{}\n  {where_keys_are}{inside}", is_ready(&url));
     };

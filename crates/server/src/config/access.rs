@@ -5,7 +5,7 @@ use angarium_base::{Result, Secret};
 use angarium_feed::limits::Rule;
 use angarium_identity::{Issuer as Trusted, Keys, Settings};
 use angarium_kit::{
-    access::Proxy,
+    access::{PROXY_ISSUER, Proxy},
     gate::Rates,
     http::{TrustedProxies, parse_duration},
 };
@@ -184,6 +184,11 @@ impl Config {
             return Err(invalid("auth.audience names this deployment; it is not empty"));
         }
         let settings = self.identity_settings(None)?;
+        if settings.issuers.iter().any(|issuer| issuer.issuer == PROXY_ISSUER) {
+            return Err(invalid(format!(
+                "auth.issuers: the name {PROXY_ISSUER:?} is taken: the users that auth.proxy names are of it"
+            )));
+        }
         angarium_identity::Verifier::new(settings, angarium_base::Clock::system())
             .map_err(|e| invalid(format!("auth: {}", e.message())))?;
         angarium_kit::secrets::Secrets::new(&self.secrets.keys)
@@ -236,6 +241,19 @@ fn rate(name: &str, text: &str) -> Result<Option<Rule>> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn nobody_signs_tokens_in_the_proxys_name() {
+        let secret = Some("0".repeat(32));
+        let named = |name: &str| {
+            let mut config = Config::default();
+            let issuer = name.to_owned();
+            config.auth.issuers.push(Issuer { issuer, secret: secret.clone(), ..Issuer::default() });
+            config.check_access()
+        };
+        assert!(named("https://id.example").is_ok());
+        assert!(named("proxy").unwrap_err().message().contains("is taken"));
+    }
 
     #[test]
     fn a_rate_is_a_number_per_time() {

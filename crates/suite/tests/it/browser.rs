@@ -97,7 +97,10 @@ async fn an_open_door_is_said_where_an_operator_looks() {
     let ready = world.open("/health/ready").await.json();
     let detail = ready["parts"]["http"]["detail"].as_str().expect("readiness says it");
     assert!(detail.contains("without an identity"), "{detail}");
-    assert!(world.stderr().contains("anonymous tracking calls (/t) are open"), "the log says it");
+    assert!(
+        world.stderr().contains("callers without an identity are let in (compat.anonymous)"),
+        "the log says it"
+    );
     let closed = World::start_as(Setup { is_public: true, ..Setup::default() }).await;
     assert_eq!(closed.open("/t/hello").await.status, 401, "nobody is let in who was not asked to");
     assert_eq!(closed.open("/health/ready").await.json()["parts"]["http"]["detail"], json!(null));

@@ -355,14 +355,38 @@ async fn the_console_administers_a_database_while_servers_run_on_it() {
 async fn the_console_says_the_keys_of_an_empty_folder_as_a_server_does() {
     let temp = tempfile::tempdir().expect("temporary folders can be made");
     let data_dir = temp.path().join("data");
-    let ran = admin(&data_dir, &["apps", "list", "--json"]).await;
+    let new = ["apps", "create", "--name", "Blog", "--bundle-id", "com.acme.blog", "--json"];
+    let ran = admin(&data_dir, &new).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let apps: Value = serde_json::from_str(&ran.stdout).expect("keys are not in the way of JSON");
+    let _: Value = serde_json::from_str(&ran.stdout).expect("keys are not in the way of JSON");
     let kept = std::fs::read(data_dir.join("first-start.json")).expect("the keys are kept");
     let kept: Value = serde_json::from_slice(&kept).expect("it is JSON");
-    assert_eq!(apps["items"][0]["id"], kept["app"]);
     assert!(ran.stderr.contains(text(&kept, "secret_key")), "{}", ran.stderr);
-    assert_eq!(admin(&data_dir, &["apps", "list"]).await.stderr, "", "once");
+    let listed = admin(&data_dir, &["apps", "list"]).await;
+    assert!(listed.stdout.contains(text(&kept, "app")), "{listed:?}");
+    assert_eq!(listed.stderr, "", "once");
+}
+
+#[tokio::test]
+async fn the_console_makes_no_data_directory_of_a_name_that_was_mistyped() {
+    let temp = tempfile::tempdir().expect("temporary folders can be made");
+    let (missing, empty) = (temp.path().join("dta"), temp.path().join("empty"));
+    std::fs::create_dir(&empty).expect("folders can be made");
+    let app = ["--app", "default.app.local"];
+    for arguments in [
+        &["apps", "list"][..],
+        &["apps", "delete", "default.app.local", "--yes"],
+        &[&["keys", "list"], &app[..]].concat(),
+        &[&["grants", "list"], &app[..]].concat(),
+    ] {
+        for folder in [&missing, &empty] {
+            let ran = admin(folder, arguments).await;
+            assert_eq!(ran.code, Some(1), "{arguments:?}: {ran:?}");
+            assert!(ran.stderr.contains("there is no data directory in"), "{arguments:?}: {ran:?}");
+        }
+        assert!(!missing.exists(), "{arguments:?}");
+        assert_eq!(std::fs::read_dir(&empty).expect("it is there").count(), 0, "{arguments:?}");
+    }
 }
 
 #[tokio::test]

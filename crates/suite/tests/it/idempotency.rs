@@ -387,5 +387,78 @@ async fn who_comes_while_the_first_is_answered_is_told_when_to_come_again() {
     let first = first.await;
     assert_eq!(first.status, 200, "{}\n{}", first.text(), world.stderr());
     let again = send("50s").await;
-    assert_eq!((again.header("idempotency-replay"), &again.body), ("true", &first.body));
+    assert_eq!(again.json()["items"], first.json()["items"], "a poll is done again");
+}
+
+#[tokio::test]
+async fn a_key_follows_the_app_and_not_what_it_is_called() {
+    let (world, tenant) = one_world().await;
+    let (key, body) = (new_key(), json!({ "name": "one", "role": "viewer" }));
+    let create = async |app: &str| {
+        let url = format!("{}/v1/apps/{app}/keys", world.url());
+        let request = world.http().post(url).bearer_auth(&tenant.token).header("idempotency-key", &key);
+        crate::tenants::send_json(request, &body).await
+    };
+    let first = create(&tenant.id).await;
+    assert_eq!((first.status, first.header("idempotency-replay")), (201, ""), "{}", first.text());
+    let encoded = tenant.bundle_id.replace('.', "%2E");
+    for app in [&tenant.bundle_id, &encoded] {
+        let again = create(app).await;
+        assert_eq!((again.header("idempotency-replay"), &again.body), ("true", &first.body), "{app}");
+    }
+    let renamed = new_bundle_id();
+    let patch = tenant.request(Method::PATCH, "");
+    assert_eq!(crate::tenants::send_json(patch, &json!({ "bundle_id": renamed })).await.status, 200);
+    assert_eq!(create(&renamed).await.body, first.body, "renamed, it is the same app");
+
+    assert_eq!(tenant.delete("").await.status, 204);
+    for app in [&tenant.id, &renamed, &tenant.bundle_id] {
+        assert_eq!(create(app).await.status, 404, "{app}");
+    }
+    let request = world.http().post(format!("{}/v1/apps", world.url())).bearer_auth(&tenant.token);
+    let made = crate::tenants::send_json(request, &json!({ "name": "new", "bundle_id": renamed })).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let anew = create(&renamed).await;
+    assert_eq!((anew.status, anew.header("idempotency-replay")), (201, ""), "another app of that name");
+    assert_ne!(anew.body, first.body);
+}
+
+#[tokio::test]
+async fn what_made_an_app_is_not_answered_again_when_the_app_is_deleted() {
+    let (world, tenant) = one_world().await;
+    let (key, body) = (new_key(), json!({ "name": "mine", "bundle_id": new_bundle_id() }));
+    let create = async || {
+        let request = world.http().post(format!("{}/v1/apps", world.url())).bearer_auth(&tenant.token);
+        crate::tenants::send_json(request.header("idempotency-key", &key), &body).await
+    };
+    let made = create().await;
+    assert_eq!((made.status, create().await.body), (201, made.body.clone()));
+    let deleted = read(
+        world.http().delete(format!("{}{}", world.url(), made.header("location"))).bearer_auth(&tenant.token),
+    );
+    assert_eq!(deleted.await.expect("an answer").status, 204);
+    let gone = create().await;
+    assert_eq!((gone.status, &*gone.code()), (404, "not_found"), "{}", gone.text());
+    assert!(gone.text().contains("use a new key"), "{}", gone.text());
+}
+
+#[tokio::test]
+async fn a_poll_is_done_again_and_what_it_hands_out_is_not_kept() {
+    let (_world, tenant) = one_world().await;
+    let marker = new_email();
+    let sent = tenant.post("/events", &json!({ "type": "seen", "params": { "marker": marker } })).await;
+    assert_eq!(sent.status, 202, "{}", sent.text());
+    let poll = async || {
+        let request = tenant.request(Method::POST, "/streams/events/groups/one/poll");
+        let body = json!({ "max": 10, "consumer": "one" });
+        crate::tenants::send_json(request.header("idempotency-key", "poll"), &body).await
+    };
+    let first = poll().await;
+    assert!(first.status == 200 && first.text().contains(&marker), "{}", first.text());
+    let again = poll().await;
+    assert_eq!((again.status, again.header("idempotency-replay")), (200, ""));
+    assert_eq!(again.json()["items"], first.json()["items"], "until a commit they come again");
+    let committed = json!({ "cursor": first.json()["cursor"], "consumer": "one" });
+    assert_eq!(tenant.post("/streams/events/groups/one/commit", &committed).await.status, 200);
+    assert_eq!(poll().await.json()["items"], json!([]), "and then what is next");
 }

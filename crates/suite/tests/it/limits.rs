@@ -78,6 +78,28 @@ async fn a_client_address_beyond_its_limit_is_refused_and_others_are_not() {
     assert_eq!(left(&from("2001:db8::2").await, "address"), 1, "a client has a network of 64 bits");
 }
 
+#[tokio::test]
+async fn probes_and_the_operators_listener_know_no_limit_of_addresses() {
+    let world = World::start_as(Setup {
+        config: "[limits]\nper_address = \"1/h\"\n".into(),
+        arguments: vec!["--internal".into(), "127.0.0.1:0".into()],
+        ..Setup::default()
+    })
+    .await;
+    let inside = world.ready()["internal_url"].as_str().expect("the ready line names it").to_owned();
+    for _ in 0..5 {
+        for path in ["/health/live", "/health/ready", "/healthcheck"] {
+            assert_eq!(world.open(path).await.status, 200, "{path}");
+        }
+        for path in ["/health/live", "/metrics", "/v1/processes"] {
+            let asked = read(world.http().get(format!("{inside}{path}"))).await.expect("an answer");
+            assert_eq!(asked.status, 200, "{path}");
+        }
+    }
+    assert_eq!(world.get("").await.status, 200);
+    refused(&world.get("").await, "this client address");
+}
+
 /// In one step, as an editor does.
 fn write_config(world: &World, text: &str) {
     let (new, file) = (world.temp_dir().join("new.toml"), world.temp_dir().join("angarium.toml"));

@@ -1,5 +1,6 @@
 //! The product from outside: the real binary, over HTTP, WebSocket, a browser and the command line.
 
+mod access;
 mod backup;
 mod bad_input;
 mod broker;

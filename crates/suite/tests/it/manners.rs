@@ -1,5 +1,6 @@
 //! The manners of every route: who is told what by headers, whatever the route does.
 
+use crate::tenants::{Issuers, Tenant, new_bundle_id, new_email, send_json};
 use angarium_suite::{Reply, World, caller::read};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
@@ -20,6 +21,28 @@ async fn open_to(world: &World, origins: serde_json::Value) {
     let body = json!({ "cors_origins": origins }).to_string();
     let changed = world.caller().send(Method::PATCH, "", "application/json", body).await.expect("an answer");
     assert_eq!(changed.status, 200, "{}", changed.text());
+}
+
+#[tokio::test]
+async fn whose_pages_may_call_an_app_is_not_told_to_whom_the_app_is_not() {
+    let issuers = Issuers::new();
+    let world = World::start_as(issuers.setup()).await;
+    let tenant = Tenant::found(&world, &issuers.rsa.token(&new_email())).await;
+    let origins = json!({ "cors_origins": [SHOP] });
+    assert_eq!(send_json(tenant.request(Method::PATCH, ""), &origins).await.status, 200);
+    let stranger = format!("Bearer {}", issuers.rsa.token(&new_email()));
+    let own = format!("Bearer {}", tenant.token);
+    let allowed = async |app: &str, authorization: &str| {
+        let headers = [("origin", SHOP), ("authorization", authorization)];
+        let answer = ask(&world, Method::GET, &format!("/v1/apps/{app}"), &headers).await;
+        (answer.status, header(&answer.headers, "access-control-allow-origin").to_owned())
+    };
+    assert_eq!(allowed(&tenant.bundle_id, &own).await, (200, SHOP.to_owned()));
+    for who in [&*stranger, "Bearer nobody"] {
+        let unknown = allowed(&new_bundle_id(), who).await;
+        assert_eq!(allowed(&tenant.bundle_id, who).await, unknown);
+        assert_eq!(allowed(&tenant.id, who).await, unknown);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

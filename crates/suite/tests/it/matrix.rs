@@ -165,6 +165,12 @@ fn expected(operation: &Operation, comer: &Comer, success: u16) -> u16 {
         _ if is_unknown => 401,
         Guard::Known => of_known(operation, comer, success),
         Guard::InApp(roles) => match comer.is {
+            // It is somebody else's grant, which only an admin takes back.
+            Is::Key(Place::Role(role)) | Is::User(Place::Role(role))
+                if operation.same_as == "delete_grant" && role != "admin" =>
+            {
+                403
+            }
             Is::Key(Place::Role(role)) | Is::User(Place::Role(role)) => of_role(roles, role, success),
             _ => 404,
         },

@@ -1,9 +1,9 @@
 //! What an operator does: start, configure, watch, stop. It works as the manual says, and says in words what does not.
 
 use crate::wire::Wire;
-use angarium_suite::{Ran, Setup, World, angarium, embedded_only, eventually, run};
+use angarium_suite::{Keys, Ran, Setup, World, angarium, embedded_only, eventually, run};
 use serde_json::{Value, json};
-use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path};
+use std::{collections::HashMap, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 const EVENT: &str = r#"{"type":"slow","params":{"n":1}}"#;
 
@@ -204,6 +204,78 @@ async fn keys_are_shown_once_and_kept_for_the_owner_alone() {
     for key in [world.secret_key(), world.write_key()] {
         let is_there = stored.windows(key.len()).any(|bytes| bytes == key.as_bytes());
         assert!(!is_there, "the store has only a hash of a key");
+    }
+}
+
+#[tokio::test]
+async fn the_files_of_a_folder_that_others_can_enter_are_their_owners_alone() {
+    let temp = tempfile::tempdir().expect("temporary folders can be made");
+    let set = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    set(temp.path(), 0o755);
+    let on_it = embedded_only("it is about the files of the folder");
+    let mut world = World::start_as(Setup { data_dir: Some(temp.path().into()), ..on_it }).await;
+    for entry in std::fs::read_dir(temp.path()).expect("it is there").flatten() {
+        let mode = entry.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?}: {mode:o}", entry.file_name());
+    }
+    let said = |log: &str| log.contains("is not its owner's alone") && log.contains("local-issuer.json");
+    assert!(!said(&world.stderr()), "{}", world.stderr());
+    set(&temp.path().join("local-issuer.json"), 0o644);
+    world.restart().await;
+    assert!(said(&world.stderr()), "{}", world.stderr());
+}
+
+#[tokio::test]
+async fn a_first_start_that_dies_leaves_no_app_without_its_keys() {
+    let mut world = World::start_as(embedded_only("it is about a file of the folder")).await;
+    let (file, mine) =
+        (world.data_dir().join("first-start.json"), format!("first-start-{}.json", world.app()));
+    let waiting = world.data_dir().join(mine);
+    let kept = std::fs::read(&file).expect("it is there");
+    // Killed between the commit and the name.
+    world.kill();
+    std::fs::rename(&file, &waiting).expect("it can be renamed");
+    world.restart().await;
+    assert_eq!(std::fs::read(&file).expect("the next start gives it its name"), kept);
+    assert!(!waiting.exists());
+
+    // Keys that never were in the store; and a folder that has lost its file.
+    world.kill();
+    let never = world.data_dir().join("first-start-app_01ARZ3NDEKTSV4RRFFQ69G5FAV.json");
+    std::fs::rename(&file, &never).expect("it can be renamed");
+    world.restart().await;
+    assert!(!never.exists() && !file.exists(), "nobody takes them for keys");
+    assert!(
+        world.stderr().contains("`angarium admin keys create --app default.app.local"),
+        "{}",
+        world.stderr()
+    );
+}
+
+#[tokio::test]
+async fn whenever_a_first_start_is_killed_the_next_one_has_keys() {
+    for at in 0..12 {
+        let temp = tempfile::tempdir().expect("temporary folders can be made");
+        let data_dir = temp.path().join("data");
+        let mut command = tokio::process::Command::new(angarium(&[]).get_program());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data_dir);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).kill_on_drop(true);
+        let mut killed = command.spawn().expect("it can be started");
+        // Where in its start it is then differs from run to run.
+        let _ = tokio::time::timeout(Duration::from_millis(30 + 20 * at), killed.wait()).await;
+        killed.kill().await.expect("it is ours");
+
+        let on_it =
+            Setup { data_dir: Some(data_dir.clone()), ..embedded_only("it is about a file of the folder") };
+        let file = data_dir.join("first-start.json");
+        let world = World::start_as(Setup { keys: Some(Keys::nobodys()), ..on_it }).await;
+        let kept = std::fs::read(&file).expect("a start leaves the keys");
+        let kept: Value = serde_json::from_slice(&kept).expect("whole");
+        let key = kept["secret_key"].as_str().expect("a key");
+        let me = world.http().get(format!("{}/v1/me", world.url())).bearer_auth(key);
+        assert_eq!(me.send().await.expect("an answer").status(), 200, "killed after {} ms", 30 + 20 * at);
     }
 }
 

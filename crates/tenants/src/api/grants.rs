@@ -1,6 +1,6 @@
 //! Grants: who has which role in an app.
 
-use super::{Asking, ChangeGrants, Place, ReadGrants, Whose};
+use super::{Asking, ChangeGrants, DeleteGrants, Place, ReadGrants, Whose};
 use crate::{
     model::{GrantPatch, GrantView, List, NewGrant, NewGrantOf},
     operations,
@@ -9,7 +9,7 @@ use crate::{
 };
 use angarium_kit::{
     Kit,
-    access::Allowed,
+    access::{Allowed, Role},
     http::{
         Answer, Doc, Params, Routes,
         doc::{AFTER, LIMIT, LOCATION},
@@ -66,7 +66,8 @@ pub fn routes() -> Routes {
             doc(
                 "delete_grant",
                 "Take a grant back",
-                "Effective at once; in other processes within 5 seconds. An app keeps at least one admin.",
+                "Effective at once; in other processes within 5 seconds. An app keeps at least one admin. Whoever has a \
+                 grant may give it up, whatever its role; `mine` in place of an id are all that the caller has on the app.",
             )
             .answers_empty(204, "the grant is gone")
             .refuses(&[LAST_ADMIN]),
@@ -126,7 +127,7 @@ async fn change_grant(
 }
 
 async fn delete_grant(
-    allowed: Allowed<ChangeGrants>,
+    allowed: Allowed<DeleteGrants>,
     State(kit): State<Kit>,
     Path(path): Path<GrantPath>,
     whose: Whose,
@@ -134,6 +135,6 @@ async fn delete_grant(
 ) -> Answer<StatusCode> {
     params.only(&[])?;
     let by = whose.of(allowed.principal.clone());
-    operations::delete_grant(&kit, by, allowed.app_id(), &path.grant).await?;
+    operations::delete_grant(&kit, by, allowed.app_id(), &path.grant, allowed.is(Role::Admin)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -4,7 +4,7 @@ use super::{Asking, ChangeKeys, Place, ReadKeys, Whose};
 use crate::{
     model::{KeyMade, KeyView, List, NewKey, Rotation},
     operations,
-    rules::{INVALID_BODY, LAST_ADMIN, TOO_MANY},
+    rules::{INVALID_BODY, KEY_REPLACED, LAST_ADMIN, TOO_MANY},
     store,
 };
 use angarium_base::error::INVALID_PARAMETER;
@@ -67,12 +67,13 @@ pub fn routes() -> Routes {
             doc(
                 "rotate_key",
                 "Replace a key",
-                "A new key with the name, the role and the expiry of the old one, which is good for `overlap` still.",
+                "A new key with the name, the role and the expiry of the old one, which is good for `overlap` still. \
+                 A key is replaced once: of those who ask at the same moment, one gets the new key.",
             )
             .body_or_none::<Rotation>(json!({ "overlap": "24h" }))
             .answers::<KeyMade>(201, "the new key")
             .with_header(LOCATION)
-            .refuses(&[TOO_MANY, LAST_ADMIN, SECRETS_UNAVAILABLE]),
+            .refuses(&[KEY_REPLACED, TOO_MANY, LAST_ADMIN, SECRETS_UNAVAILABLE]),
         )
         .delete(
             "/v1/apps/{app}/keys/{key}",

@@ -29,6 +29,8 @@ grants! {
     ReadGrants = "grants:read": [Admin, Operator];
     /// Give and take roles in an app.
     ChangeGrants = "grants:change": [Admin];
+    /// Take roles in an app back: an admin everybody's, others their own.
+    DeleteGrants = "grants:delete": [Admin, Operator, Sender, Viewer];
     /// See an app's keys, without their secrets.
     ReadKeys = "keys:read": [Admin, Operator];
     /// Make and revoke keys of an app.

@@ -148,14 +148,17 @@ async fn caller(kit: &Kit, parts: &Parts, in_form: Option<&str>) -> Result<Allow
     }
 }
 
+/// Ours, and how Segment's libraries spell it: a key is never kept as a parameter.
+const KEY_NAMES: [&str; 2] = ["write_key=", "writeKey="];
+
 /// The query without `write_key`, which is nobody's parameter, and the key.
 fn without_write_key(raw: &str) -> (Option<String>, Cow<'_, str>) {
-    if !raw.contains("write_key=") {
+    if !KEY_NAMES.iter().any(|name| raw.contains(name)) {
         return (None, Cow::Borrowed(raw));
     }
     let (mut key, mut rest) = (None, Vec::new());
     for pair in raw.split('&') {
-        match pair.strip_prefix("write_key=") {
+        match KEY_NAMES.iter().find_map(|name| pair.strip_prefix(name)) {
             Some(value) => key = Some(percent_decode(value).unwrap_or_default()),
             None => rest.push(pair),
         }
@@ -203,7 +206,10 @@ mod tests {
 
     #[test]
     fn the_write_key_is_not_a_parameter() {
-        let (key, rest) = without_write_key("a=1&write_key=ang_wk_x&b=2");
-        assert_eq!((key.as_deref(), &*rest), (Some("ang_wk_x"), "a=1&b=2"));
+        for name in ["write_key", "writeKey"] {
+            let query = format!("a=1&{name}=ang_wk_x&my_{name}=y&b=2");
+            let (key, rest) = without_write_key(&query);
+            assert_eq!((key.as_deref(), &*rest), (Some("ang_wk_x"), &*format!("a=1&my_{name}=y&b=2")));
+        }
     }
 }
