@@ -371,7 +371,7 @@ async fn dead_letters_and_redrives_are_sent_and_read_as_the_api_has_them() {
     let pace = RedrivePace { rate: Some(50), max: None };
     let asked = client.redrive_dead_letters("app_1", &filter, &pace, Some("2")).await.unwrap();
     assert_eq!(serde_json::to_value(&asked).unwrap(), run);
-    assert_eq!(client.list_redrives("app_1").await.unwrap(), [asked.clone()]);
+    assert_eq!(client.list_redrives("app_1").await.unwrap(), std::slice::from_ref(&asked));
     assert_eq!(client.stop_redrive("app_1", "rdr_1").await.unwrap(), asked);
     client.delete_dead_letter("app_1", "dead_1").await.unwrap();
     let (letters, json) = ("/v1/apps/app_1/dead-letters", "Bearer ang_sk_1 application/json");

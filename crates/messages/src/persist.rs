@@ -150,8 +150,8 @@ impl Persister<'_> {
 
     /// Brings all of them where they belong.
     async fn settle(&mut self, items: Arc<Vec<Item>>) -> Result<()> {
-        let mut waiting = Vec::from([0..items.len()]);
-        while let Some(range) = waiting.pop() {
+        let (mut waiting, mut next) = (Vec::new(), Some(0..items.len()));
+        while let Some(range) = next.take().or_else(|| waiting.pop()) {
             let outcome = self.commit(&items, range.clone(), None).await;
             match outcome {
                 Ok(()) => {}
