@@ -17,6 +17,7 @@
 //! | [`messages`] | [`Client::send_message`], [`Client::list_messages`], [`Client::show_message`], [`Client::show_message_schema`], [`Client::put_message_schema`], [`Client::delete_message_schema`] |
 //! | [`streams`] | [`Client::list_streams`], [`Client::read_records`], [`Client::poll_group`], [`Client::commit_group`], [`Client::show_group`] |
 //! | [`live`] | [`Client::live`] |
+//! | [`live_tokens`] | [`Client::create_live_token`], [`Client::show_presence`] |
 //! | [`health`] | [`Client::health`] |
 //! | [`processes`] | [`Client::list_processes`] |
 //!
@@ -40,6 +41,7 @@ pub mod grants;
 pub mod health;
 pub mod keys;
 pub mod live;
+pub mod live_tokens;
 pub mod messages;
 mod page;
 pub mod processes;
@@ -57,6 +59,7 @@ pub use grants::{Grant, NewGrant, Role};
 pub use health::Health;
 pub use keys::{Key, KeyMade, NewKey};
 pub use live::{LiveFeed, LiveFrame, LiveQuery};
+pub use live_tokens::{LiveTokenMade, NewLiveToken, Presence, Present};
 pub use messages::{ListMessages, Message, MessageSchema, MessageTaken};
 pub use page::Page;
 pub use processes::Process;

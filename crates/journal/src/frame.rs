@@ -5,6 +5,7 @@
 
 use angarium_base::{Context, Error, Result, error::INTERNAL};
 use bytes::Bytes;
+use std::{any::Any, fmt, sync::OnceLock};
 
 /// From this size on a batch is compressed; below it lz4 gains little.
 pub const COMPRESS_FROM: usize = 4_096;
@@ -29,9 +30,53 @@ pub struct Chunk {
     pub at: i64,
     /// Frames, not compressed.
     pub frames: Bytes,
+    made: Made,
+}
+
+/// What somebody has made of a chunk for all its readers.
+#[derive(Default)]
+struct Made(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Clone for Made {
+    fn clone(&self) -> Made {
+        Made::default()
+    }
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() { "made" } else { "-" })
+    }
 }
 
 impl Chunk {
+    pub(crate) fn new(first_offset: u64, count: u32, at: i64, frames: Bytes) -> Chunk {
+        Chunk { first_offset, count, at, frames, made: Made::default() }
+    }
+
+    /// What `make` makes of this chunk: made by the first who asks, for all that hold the same chunk, and gone with it.
+    /// One type has it; who asks for another gets `None`.
+    pub fn made<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.made.0.get_or_init(|| Box::new(make())).downcast_ref()
+    }
+
+    /// The same records in chunks of at least `bytes`, but for the last one; nothing is copied.
+    pub fn cut(&self, bytes: usize) -> Vec<Chunk> {
+        let (mut out, mut first_offset, mut count) = (Vec::new(), self.first_offset, 0);
+        let (mut start, mut end) = (0, 0);
+        for frame in each(&self.frames) {
+            (end, count) = (end + frame.len(), count + 1);
+            if end - start >= bytes {
+                out.push(Chunk::new(first_offset, count, self.at, self.frames.slice(start..end)));
+                (start, first_offset, count) = (end, first_offset + u64::from(count), 0);
+            }
+        }
+        if count > 0 {
+            out.push(Chunk::new(first_offset, count, self.at, self.frames.slice(start..end)));
+        }
+        out
+    }
+
     /// The offset after the last record.
     pub fn next_offset(&self) -> u64 {
         self.first_offset + u64::from(self.count)
@@ -159,12 +204,7 @@ mod tests {
             let (codec, packed) = pack(&raw);
             assert_eq!(codec == 1, raw.len() >= COMPRESS_FROM, "large and repetitive batches are compressed");
             let stored = packed.as_deref().unwrap_or(&raw);
-            let chunk = Chunk {
-                first_offset: 10,
-                count: n as u32,
-                at: 7,
-                frames: unpack(codec, raw.len() as i64, stored).unwrap(),
-            };
+            let chunk = Chunk::new(10, n as u32, 7, unpack(codec, raw.len() as i64, stored).unwrap());
             let all: Vec<_> = chunk.records_from(0).collect();
             assert_eq!(all.len(), n);
             for (i, record) in all.iter().enumerate() {
@@ -173,6 +213,27 @@ mod tests {
             }
             assert_eq!(chunk.records_from(11).count(), n.saturating_sub(1));
         }
+    }
+
+    #[test]
+    fn what_is_cut_holds_the_same_records() {
+        let chunk = Chunk::new(10, 100, 7, frames(100).into());
+        for bytes in [1, 50, 1 << 20] {
+            let parts = chunk.cut(bytes);
+            assert!(parts.iter().rev().skip(1).all(|part| part.frames.len() >= bytes));
+            let records: Vec<_> = parts.iter().flat_map(|part| part.records_from(0)).collect();
+            assert_eq!(records, chunk.records_from(0).collect::<Vec<_>>());
+            assert_eq!(parts.last().map(Chunk::next_offset), Some(110));
+        }
+        assert_eq!(chunk.cut(1).len(), 100);
+    }
+
+    #[test]
+    fn what_is_made_of_a_chunk_is_made_once() {
+        let chunk = Chunk::new(0, 1, 7, frames(1).into());
+        assert_eq!(chunk.made(|| 1), Some(&1));
+        assert_eq!(chunk.made(|| 2), Some(&1));
+        assert_eq!(chunk.made(|| "other"), None);
     }
 
     #[test]

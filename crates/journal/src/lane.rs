@@ -295,7 +295,7 @@ impl Tick {
         (codec, data): (i64, &[u8]),
     ) -> Result<()> {
         let Some(open) = self.streams.get_mut(&stream) else { return Ok(()) };
-        let chunk = Chunk { first_offset: open.end.next_offset, count, at: open.end.last_at, frames };
+        let chunk = Chunk::new(open.end.next_offset, count, open.end.last_at, frames);
         store::insert_batch(tx, stream, &chunk, codec, data)?;
         open.end.next_offset += u64::from(count);
         open.stored_bytes += data.len() as u64;

@@ -23,6 +23,7 @@
 
 mod dedupe;
 mod deletion;
+mod epoch;
 mod follow;
 mod frame;
 mod groups;
@@ -64,12 +65,14 @@ pub const MIGRATIONS: &[Migration] = &[
         "journal_0004",
         include_str!("../migrations/0004_outbox_postgres.sql"),
     ),
+    Migration::new("journal_0007", include_str!("../migrations/0007_lineage.sql")),
 ];
 
 /// The schema of a node's spool.
 pub const SPOOL_MIGRATIONS: &[Migration] = &[
     Migration::new("journal_0001", include_str!("../migrations/0001_journal.sql")),
     Migration::new("journal_0006", include_str!("../migrations/0006_spool.sql")),
+    Migration::new("journal_0007", include_str!("../migrations/0007_lineage.sql")),
 ];
 
 /// Frames that one read takes into memory at most, beyond the first batch.
@@ -109,6 +112,8 @@ struct State {
     options: Options,
     /// Keys the hashes of record ids; the data directory's own.
     seed: u64,
+    /// What the store is known by; another one after a restore.
+    lineage: String,
     lane: Arc<lane::Lane>,
     seen: Remembered,
     tails: Arc<Tails>,
@@ -246,6 +251,7 @@ impl Journal {
     ) -> Result<Journal> {
         let (window, now) = (options.window, clock.now());
         let seed = db.write(load_seed).await?;
+        let lineage = db.write(move |tx| store::lineage(tx, now)).await?;
         db.write(dedupe::discard_unsealed).await?;
         let seen = if db.is_shared() {
             Remembered::Shared(window)
@@ -283,6 +289,7 @@ impl Journal {
             clock,
             options,
             seed,
+            lineage,
             lane,
             seen,
             tails,
@@ -372,6 +379,34 @@ impl Journal {
         let first = chunks.first().map_or(from, |chunk| chunk.first_offset.max(from));
         let end = chunks.last().map_or(from, |chunk| chunk.next_offset());
         Ok(Page { next: end.min(first.saturating_add(max)).max(from), chunks, from, max })
+    }
+
+    /// The chunks from the one that holds `from` on, up to `max_bytes` beyond the first, from where streams are stored.
+    pub async fn read_chunks(&self, stream: &Stream, from: u64, max_bytes: usize) -> Result<Vec<Arc<Chunk>>> {
+        match &self.0.remote {
+            Some(remote) => Box::pin(remote.read(stream, from, max_bytes as u64 / 64)).await,
+            None => {
+                let id = stream.id;
+                let read = self.db().read(move |tx| store::chunks(tx, id, from, u64::MAX, max_bytes)).await?;
+                Ok(read.into_iter().map(Arc::new).collect())
+            }
+        }
+    }
+
+    /// The chunks from the one that holds `from` on, up to `max_bytes` beyond the first, if they are in the tail in
+    /// memory: those that all readers share.
+    pub fn kept_chunks(&self, stream: &Stream, from: u64, max_bytes: usize) -> Option<Vec<Arc<Chunk>>> {
+        self.0.tails.read(stream.id, from, max_bytes).filter(|chunks| !chunks.is_empty())
+    }
+
+    /// How many bytes of records lie between `from` and the newest append, about, as far as is visible here.
+    pub fn bytes_after(&self, stream: &Stream, from: u64) -> u64 {
+        self.0.tails.bytes_after(stream.id, from)
+    }
+
+    /// The first offset of the last `bytes` that are in memory; of the newest append, if it is larger.
+    pub fn last_bytes_from(&self, stream: &Stream, bytes: u64) -> Option<u64> {
+        self.0.tails.last_bytes_from(stream.id, bytes)
     }
 
     /// Whether others append to the same streams.

@@ -347,7 +347,7 @@ fn chunks(records: Vec<Incoming>) -> Vec<Arc<Chunk>> {
             push(&mut frames, &next);
             count += 1;
         }
-        out.push(Arc::new(Chunk { first_offset, count, at, frames: frames.split().freeze() }));
+        out.push(Arc::new(Chunk::new(first_offset, count, at, frames.split().freeze())));
     }
     out
 }

@@ -1,7 +1,7 @@
 //! The journal's SQL.
 
 use crate::frame::{self, Chunk};
-use angarium_base::{Result, error::NOT_FOUND};
+use angarium_base::{Result, error::NOT_FOUND, id::push_ulid};
 use angarium_db::{Tx, v};
 
 /// A stream's row.
@@ -88,6 +88,14 @@ pub fn take_end(tx: &mut Tx<'_>, id: i64, now: i64) -> Result<(u64, i64)> {
     )
 }
 
+/// What the store is known by, made if it is not there.
+pub fn lineage(tx: &mut Tx<'_>, now: i64) -> Result<String> {
+    let mut made = String::new();
+    push_ulid(&mut made, now);
+    tx.exec("INSERT INTO lineage (one, id) VALUES (1, $1) ON CONFLICT DO NOTHING", v![&*made])?;
+    tx.one("SELECT id FROM lineage", &[], |row| row.get(0))
+}
+
 /// Where the streams with these ids end.
 pub fn ends(tx: &mut Tx<'_>, ids: &[i64]) -> Result<Vec<(i64, u64)>> {
     /// More than this many are found sooner by reading all.
@@ -171,12 +179,9 @@ pub fn chunks(
          (SELECT coalesce(max(first_offset), 0) FROM journal WHERE stream = $1 AND first_offset <= $2) ORDER BY first_offset",
         v![stream, from as i64],
         |row| {
-            let chunk = Chunk {
-                first_offset: row.get::<i64>(0)? as u64,
-                count: row.get::<i64>(1)? as u32,
-                at: row.get(2)?,
-                frames: frame::unpack(row.get(3)?, row.get(4)?, row.bytes(5)?)?,
-            };
+            let frames = frame::unpack(row.get(3)?, row.get(4)?, row.bytes(5)?)?;
+            let chunk =
+                Chunk::new(row.get::<i64>(0)? as u64, row.get::<i64>(1)? as u32, row.get(2)?, frames);
             if chunk.next_offset() > from {
                 records += chunk.next_offset() - from.max(chunk.first_offset);
                 bytes += chunk.frames.len();

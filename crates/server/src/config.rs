@@ -20,7 +20,7 @@ use angarium_journal::{Retention, Window};
 use angarium_kit::{
     audit::AUDIT,
     dead_letters::DEAD_LETTERS,
-    http::{Limits, TrustedProxies, parse_duration},
+    http::{Limits, LiveLimits, Slow, TrustedProxies, parse_duration},
 };
 use angarium_messages::MESSAGES;
 use angarium_tracking::EVENTS;
@@ -62,6 +62,7 @@ pub struct Config {
     pub tracking: Tracking,
     pub messages: Messages,
     pub streams: Streams,
+    pub live: Live,
     pub postgres: Postgres,
     pub kafka: Kafka,
     pub s3: S3,
@@ -97,11 +98,24 @@ pub struct Http {
     pub body_timeout: Span,
     /// How long requests that are being answered may take after a stop was asked for.
     pub drain: Span,
-    /// Records a reader of the live feed may fall behind before it is moved ahead.
-    pub live_backlog: u64,
-    /// Readers of the live feed at a time.
-    pub live_readers: usize,
     pub tls: Tls,
+}
+
+/// The live feed.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Live {
+    /// Bytes of records that a reader may fall behind.
+    pub backlog: u64,
+    /// What happens to one that falls further behind and did not ask for anything: `gap` (it is moved ahead, and told how
+    /// far) or `disconnect` (it is told where to resume).
+    pub slow: String,
+    /// Readers at a time.
+    pub readers: usize,
+    /// Readers at a time in one app.
+    pub per_app: usize,
+    /// Readers at a time of one key or user in one app.
+    pub per_principal: usize,
 }
 
 /// Files in PEM, looked at every few seconds. Without a certificate the server speaks plain HTTP.
@@ -206,6 +220,9 @@ impl From<Span> for String {
     }
 }
 
+/// How far back the journal's tails know how many bytes lie before the end.
+const MAX_BACKLOG: u64 = 64 << 20;
+
 const fn seconds(s: u64) -> Span {
     Span(Duration::from_secs(s))
 }
@@ -227,6 +244,7 @@ impl Default for Config {
             roles: "api,live,worker,timer".into(),
             migrate: true,
             streams: Streams::default(),
+            live: Live::default(),
             postgres: Postgres::default(),
             kafka: Kafka::default(),
             s3: S3::default(),
@@ -259,10 +277,15 @@ impl Default for Http {
             header_timeout: seconds(10),
             body_timeout: Span(limits.body_timeout),
             drain: seconds(30),
-            live_backlog: limits.live_backlog,
-            live_readers: limits.live_readers,
             tls: Tls::default(),
         }
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        let LiveLimits { backlog_bytes, readers, per_app, per_principal, .. } = LiveLimits::default();
+        Live { backlog: backlog_bytes, slow: "gap".into(), readers, per_app, per_principal }
     }
 }
 
@@ -386,6 +409,9 @@ impl Config {
         if !["text", "json"].contains(&self.log.format.as_str()) {
             return Err(invalid("log.format is text or json"));
         }
+        if Slow::parse(&self.live.slow).is_none() {
+            return Err(invalid("live.slow is gap or disconnect"));
+        }
         let is_unknown = |family: &&String| !["t", "messages"].contains(&family.as_str());
         if let Some(unknown) = self.compat.anonymous.iter().find(is_unknown) {
             return Err(invalid(format!("compat.anonymous has `{unknown}`; the families are: t, messages")));
@@ -394,6 +420,7 @@ impl Config {
             ("http.max_connections", 1, self.http.max_connections),
             ("http.body_bytes", 1_024, self.http.body_bytes),
             ("http.event_bytes", 256, self.http.event_bytes),
+            ("live.backlog", 16 << 10, usize::try_from(self.live.backlog).unwrap_or(usize::MAX)),
             ("streams.dedupe_max_ids", 1_000, self.streams.dedupe_max_ids),
         ] {
             if value < least {
@@ -406,6 +433,9 @@ impl Config {
             return Err(invalid(
                 "http.event_bytes and http.message_bytes, http.body_bytes and http.bodies_bytes rise in this order",
             ));
+        }
+        if self.live.backlog > MAX_BACKLOG {
+            return Err(invalid(format!("live.backlog is at most {MAX_BACKLOG}")));
         }
         for (stream, keep) in &self.retention {
             // A misspelt name would keep everything, a zero would keep nothing.
@@ -472,8 +502,13 @@ impl Config {
             bodies_bytes: self.http.bodies_bytes,
             body_timeout: self.http.body_timeout.0,
             body_idle: self.http.body_timeout.0.min(Limits::default().body_idle),
-            live_backlog: self.http.live_backlog.max(100),
-            live_readers: self.http.live_readers,
+            live: LiveLimits {
+                backlog_bytes: self.live.backlog,
+                slow: Slow::parse(&self.live.slow).unwrap_or(Slow::Gap),
+                readers: self.live.readers,
+                per_app: self.live.per_app,
+                per_principal: self.live.per_principal,
+            },
             ..Limits::default()
         }
     }

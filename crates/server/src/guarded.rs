@@ -3,6 +3,7 @@
 //! hyper bounds the time of a request's headers once they have begun, and the body's time is bounded where
 //! it is read. What is left is who connects and asks nothing, and who asks and does not read the answer.
 
+use angarium_kit::http::Patience;
 use std::{
     io,
     pin::Pin,
@@ -20,8 +21,8 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Who takes nothing for this long is cut off; readers of the feed resume from their cursor.
-const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Who takes nothing for this long is cut off, if the route has not asked for more patience.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
 /// The same while the server stops.
 const WRITE_STALL_STOPPING: Duration = Duration::from_secs(1);
 
@@ -32,6 +33,7 @@ pub struct Guarded {
     asked: Arc<AtomicBool>,
     /// Runs while the other side takes nothing.
     stall: Option<Stall>,
+    patience: Patience,
     stop: CancellationToken,
 }
 
@@ -47,9 +49,10 @@ impl Guarded {
         socket: TcpStream,
         silence: Duration,
         asked: Arc<AtomicBool>,
+        patience: Patience,
         stop: CancellationToken,
     ) -> Guarded {
-        Guarded { socket, silence: Some(Box::pin(sleep(silence))), asked, stall: None, stop }
+        Guarded { socket, silence: Some(Box::pin(sleep(silence))), asked, stall: None, patience, stop }
     }
 
     /// What to make of a write that came to `written`.
@@ -58,9 +61,9 @@ impl Guarded {
             self.stall = None;
             return written;
         }
-        let stop = &self.stop;
+        let (stop, patience) = (&self.stop, &self.patience);
         let stall = self.stall.get_or_insert_with(|| Stall {
-            timer: Box::pin(sleep(WRITE_STALL)),
+            timer: Box::pin(sleep(patience.get())),
             stopping: Some(Box::pin(stop.clone().cancelled_owned())),
         });
         if stall.stopping.as_mut().is_some_and(|stopping| stopping.as_mut().poll(cx).is_ready()) {

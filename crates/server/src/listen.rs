@@ -1,7 +1,13 @@
 //! Connections: accepted up to a number, served until they end or the server drains.
 
-use crate::{guarded::Guarded, tls::Tls};
-use angarium_kit::{Direct, Kit, http::Peer};
+use crate::{
+    guarded::{Guarded, WRITE_STALL},
+    tls::Tls,
+};
+use angarium_kit::{
+    Direct, Kit,
+    http::{Patience, Peer},
+};
 use axum::{Router, body::Body};
 use futures_util::{FutureExt as _, future::Either};
 use hyper::body::Incoming;
@@ -89,6 +95,7 @@ pub async fn serve(door: Door, kit: Kit) -> usize {
         };
         // Answers are small and whole: waiting for more to send only delays them.
         let _ = socket.set_nodelay(true);
+        bound_unsent(&socket);
         let guest = Guest { host: host.clone(), peer, watcher: graceful.watcher(), place };
         match &tls {
             None => drop(tokio::spawn(guest.attend(socket))),
@@ -165,14 +172,17 @@ struct Guest {
 impl Guest {
     async fn attend(self, socket: TcpStream) {
         let asked = Arc::new(AtomicBool::new(false));
-        let socket = Guarded::new(socket, self.host.silence, asked.clone(), self.host.stop.clone());
-        self.converse(socket, asked).await;
+        let patience = Patience::new(WRITE_STALL);
+        let Host { silence, stop, .. } = &*self.host;
+        let socket = Guarded::new(socket, *silence, asked.clone(), patience.clone(), stop.clone());
+        self.converse(socket, asked, patience).await;
     }
 
     /// The same after a handshake, which is this connection's matter: however slow it is, nobody waits for it.
     async fn attend_by_tls(self, socket: TcpStream, acceptor: TlsAcceptor) {
         let Host { silence, stop, hurry, .. } = &*self.host;
         let asked = Arc::new(AtomicBool::new(false));
+        let patience = Patience::new(WRITE_STALL);
         let handshake = async {
             let mut first = [0];
             socket.peek(&mut first).await?;
@@ -180,10 +190,11 @@ impl Guest {
                 tell_to_use_tls(socket, first[0]).await;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "not the beginning of TLS"));
             }
-            acceptor.accept(Guarded::new(socket, *silence, asked.clone(), stop.clone())).await
+            let guarded = Guarded::new(socket, *silence, asked.clone(), patience.clone(), stop.clone());
+            acceptor.accept(guarded).await
         };
         match tokio::time::timeout(*silence, hurry.run_until_cancelled(handshake)).await {
-            Ok(Some(Ok(stream))) => self.converse(stream, asked).await,
+            Ok(Some(Ok(stream))) => self.converse(stream, asked, patience.clone()).await,
             Ok(Some(Err(error))) => {
                 tracing::debug!(%error, peer = %self.peer, "a connection did not come to TLS");
             }
@@ -196,9 +207,11 @@ impl Guest {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         asked: Arc<AtomicBool>,
+        patience: Patience,
     ) {
         let Guest { host, peer, watcher, place } = self;
-        let service = service(host.routes.clone(), host.kit.clone(), host.stop.clone(), peer, asked);
+        let service =
+            service(host.routes.clone(), host.kit.clone(), host.stop.clone(), (peer, patience), asked);
         let connection =
             host.server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         host.kit.metrics.connections.inc();
@@ -210,6 +223,20 @@ impl Guest {
         drop(place);
     }
 }
+
+/// Bytes that the system keeps of what has not even been sent yet. What is under way is not bounded by it, so nobody
+/// becomes slower; but who does not read does not fill some megabytes of the system's memory.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 << 10;
+
+#[cfg(target_os = "linux")]
+fn bound_unsent(socket: &TcpStream) {
+    // Without it, it only costs more memory.
+    let _ = socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound_unsent(_: &TcpStream) {}
 
 /// Has the system drop requests for new connections; those that it has begun to make it completes.
 #[cfg(target_os = "linux")]
@@ -245,7 +272,7 @@ fn service(
     routes: Routes,
     kit: Kit,
     stop: CancellationToken,
-    peer: SocketAddr,
+    (peer, patience): (SocketAddr, Patience),
     asked: Arc<AtomicBool>,
 ) -> impl hyper::service::Service<
     http::Request<Incoming>,
@@ -257,6 +284,7 @@ fn service(
         asked.store(true, Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(patience.clone());
         let stop = stop.clone();
         let is_http1 = request.version() <= http::Version::HTTP_11;
         let may_leave_a_body = is_http1 && has_long_body(request.headers());

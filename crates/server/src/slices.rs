@@ -24,6 +24,7 @@ pub fn migrations() -> Vec<Migration> {
     [
         angarium_journal::MIGRATIONS,
         angarium_tenants::MIGRATIONS,
+        angarium_live::MIGRATIONS,
         angarium_messages::MIGRATIONS,
         angarium_kit::fleet::MIGRATIONS,
         angarium_kit::idempotency::MIGRATIONS,
@@ -49,7 +50,6 @@ pub fn codes() -> Vec<Code> {
         angarium_kit::http::address::CODES,
         angarium_kit::idempotency::CODES,
         angarium_kit::secrets::CODES,
-        angarium_live::CODES,
         angarium_messages::CODES,
         angarium_tenants::CODES,
         crate::config::CODES,
@@ -57,6 +57,7 @@ pub fn codes() -> Vec<Code> {
         crate::listen::CODES,
     ]
     .concat();
+    codes.extend(angarium_live::CODES.concat());
     codes.extend(angarium_tracking::CODES.concat());
     codes.sort_by_key(|code| code.name);
     codes

@@ -6,7 +6,13 @@ use super::tree::Tree;
 use std::collections::BTreeSet;
 
 /// Functions of stores that may read or write an app's rows without being given the app, and why.
-const UNSCOPED: [(&str, &str, &str); 18] = [
+const UNSCOPED: [(&str, &str, &str); 20] = [
+    (
+        "crates/live/src/store.rs",
+        "publish_presence",
+        "an upsert, which is given the app and names it by its column",
+    ),
+    ("crates/live/src/store.rs", "expire_presence", "by age, of all apps"),
     ("crates/tenants/src/store.rs", "everything", "fills the directory, of all apps"),
     ("crates/tenants/src/store.rs", "every_key", "fills the directory, of all apps"),
     ("crates/tenants/src/store.rs", "every_grant", "fills the directory, of all apps"),

@@ -128,6 +128,7 @@ pub fn restore(file: &Path, dir: &Path, replace: bool, clock: &Clock) -> Result<
     }
     let connection = Connection::open(&fresh).map_err(failed)?;
     connection.execute_batch("DROP TABLE backup_manifest").map_err(failed)?;
+    forget_lineage(&connection)?;
     connection.close().map_err(|(_, e)| failed(e))?;
     sync(&fresh)?;
     let aside = move_aside(&target, clock)?;
@@ -135,6 +136,17 @@ pub fn restore(file: &Path, dir: &Path, replace: bool, clock: &Clock) -> Result<
         .or_error(STORE_FAILED, "the restored store cannot be put in its place")?;
     sync(&target)?;
     Ok((report, aside))
+}
+
+/// What the store is known by goes, and is made anew at the next start: whoever remembers positions in its streams is
+/// to learn that what came after the backup is gone.
+fn forget_lineage(connection: &Connection) -> Result<()> {
+    const HAS: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'lineage'";
+    let tables: i64 = connection.query_row(HAS, [], |row| row.get(0)).map_err(failed)?;
+    if tables > 0 {
+        connection.execute_batch("DELETE FROM lineage").map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Moves a store and its log out of the way, together: one without the other is not a store. A log that is

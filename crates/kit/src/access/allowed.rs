@@ -86,6 +86,20 @@ impl<G: Grant> Allowed<G> {
         Allowed::check(kit, asked, app, principal).await
     }
 
+    /// Checks a principal that is known already for the app of this name.
+    ///
+    /// # Errors
+    /// As [`Allowed::for_app`], but for 401.
+    pub async fn for_known(
+        kit: &Kit,
+        asked: impl Into<Asked<'_>>,
+        name: &str,
+        principal: Principal,
+    ) -> Result<Allowed<G>> {
+        let app = kit.directory.app(name);
+        Allowed::check(kit, asked.into(), app, principal).await
+    }
+
     /// Checks a credential for its own app, where the path names none (the compatibility surface).
     ///
     /// # Errors

@@ -140,6 +140,12 @@ impl Directory {
         Some(key)
     }
 
+    /// The key of this id, unless it has expired: for what was made in its name.
+    pub fn key_by_id(&self, id: &KeyId, now: Millis) -> Option<Arc<Key>> {
+        let key = self.0.index.read().by_key_id.get(id).cloned()?;
+        key.expires_at.is_none_or(|at| at > now).then_some(key)
+    }
+
     /// Whether the key is still there and has not expired.
     pub fn has_key(&self, id: &KeyId, now: Millis) -> bool {
         self.key_expires(id).is_some_and(|expires_at| expires_at.is_none_or(|at| at > now))

@@ -19,7 +19,14 @@ pub use params::{Params, parse_duration};
 pub use problem::{Answer, Problem, problem_body};
 pub use routes::{Arguments, Operation, Routes};
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 /// Who is at the other end of the connection; the server puts it into every request.
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +49,73 @@ pub struct Limits {
     pub body_idle: Duration,
     /// A long poll waits at most this long.
     pub wait: Duration,
-    /// Records a live reader may be behind before it is moved ahead, with a gap frame.
     /// Bytes of one message.
     pub message_bytes: usize,
-    pub live_backlog: u64,
-    /// Live readers at a time.
-    pub live_readers: usize,
+    pub live: LiveLimits,
+}
+
+/// The limits of the live feed.
+#[derive(Clone, Debug)]
+pub struct LiveLimits {
+    /// Bytes of records that a reader may be behind.
+    pub backlog_bytes: u64,
+    /// What happens to one that is further behind, if it does not ask for something else.
+    pub slow: Slow,
+    /// Readers at a time; in one app; of one principal in an app.
+    pub readers: usize,
+    pub per_app: usize,
+    pub per_principal: usize,
+}
+
+/// What happens to a reader of the live feed that is too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slow {
+    /// It is moved ahead, and told how far.
+    Gap,
+    /// It is disconnected, and told where to resume.
+    Disconnect,
+}
+
+impl Slow {
+    /// `gap` or `disconnect`.
+    pub fn parse(text: &str) -> Option<Slow> {
+        match text {
+            "gap" => Some(Slow::Gap),
+            "disconnect" => Some(Slow::Disconnect),
+            _ => None,
+        }
+    }
+}
+
+impl Default for LiveLimits {
+    fn default() -> Self {
+        LiveLimits {
+            backlog_bytes: 1 << 20,
+            slow: Slow::Gap,
+            readers: 10_000,
+            per_app: 10_000,
+            per_principal: 1_000,
+        }
+    }
+}
+
+/// For how long the other side of a connection may take nothing of what it is sent. The server puts it into every
+/// request; a route that is kind to slow readers asks for more.
+#[derive(Clone, Debug)]
+pub struct Patience(Arc<AtomicU32>);
+
+impl Patience {
+    pub fn new(patience: Duration) -> Patience {
+        Patience(Arc::new(AtomicU32::new(patience.as_secs() as u32)))
+    }
+
+    pub fn ask_for(&self, patience: Duration) {
+        self.0.fetch_max(patience.as_secs() as u32, Relaxed);
+    }
+
+    pub fn get(&self) -> Duration {
+        Duration::from_secs(self.0.load(Relaxed).into())
+    }
 }
 
 impl Default for Limits {
@@ -61,8 +129,7 @@ impl Default for Limits {
             body_idle: Duration::from_secs(10),
             wait: Duration::from_secs(60),
             message_bytes: 1 << 20,
-            live_backlog: 10_000,
-            live_readers: 10_000,
+            live: LiveLimits::default(),
         }
     }
 }

@@ -21,16 +21,25 @@ impl FromRequestParts<Kit> for Params {
 
 impl Params {
     pub fn parse(query: &str) -> Result<Params> {
-        let mut params = BTreeMap::new();
+        Ok(Params::parse_with(query, "")?.0)
+    }
+
+    /// The same, and all values of `several`, the parameter that may be there more than once.
+    pub fn parse_with(query: &str, several: &str) -> Result<(Params, Vec<String>)> {
+        let (mut params, mut values) = (BTreeMap::new(), Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name)?.into_owned();
             let value = decode(value)?.into_owned();
+            if !several.is_empty() && name == several {
+                values.push(value);
+                continue;
+            }
             if params.insert(name.clone(), value).is_some() {
                 return Err(INVALID_PARAMETER.err(format!("the parameter `{name}` is there twice")));
             }
         }
-        Ok(Params(params))
+        Ok((Params(params), values))
     }
 
     /// Refuses parameters that the route does not know: a misspelt one would silently do nothing.
@@ -159,6 +168,8 @@ mod tests {
         assert_eq!(message("limit=5"), "");
         assert!(message("limt=5").contains("`limt`"));
         assert!(message("limit=5&limit=6").contains("twice"));
+        let (params, values) = Params::parse_with("where=a&limit=5&where=b", "where").unwrap();
+        assert_eq!((params.limit().unwrap(), values), (5, vec!["a".to_owned(), "b".to_owned()]));
         assert!(message("limit=%f").contains('%'));
         assert!(message("limit=%ff").contains("UTF-8"));
         for refused in ["limit=0", "limit=", "limit=+5"] {

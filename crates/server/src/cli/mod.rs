@@ -18,6 +18,7 @@ mod generate;
 mod grants;
 mod import;
 mod keys;
+mod live;
 mod log_reader;
 mod messages;
 mod migrate;
@@ -68,6 +69,8 @@ enum Command {
     Grants(grants::GrantsArgs),
     /// Make, show, replace and revoke the API keys of an app
     Keys(keys::KeysArgs),
+    /// Make tokens for browsers that follow the live feed, and show who is connected to it
+    Live(live::LiveArgs),
     /// Show who changed what in an app
     Audit(audit::AuditArgs),
     /// Show, run again and delete what was given up in an app
@@ -138,6 +141,7 @@ async fn run(command: Command) -> Result {
         Command::Apps(args) => apps::run(args).await,
         Command::Grants(args) => grants::run(args).await,
         Command::Keys(args) => keys::run(args).await,
+        Command::Live(args) => live::run(args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::DeadLetters(args) => dead_letters::run(args).await,
         Command::Whoami(args) => apps::whoami(args).await,

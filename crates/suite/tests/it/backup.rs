@@ -11,19 +11,19 @@ use std::{
 /// PostgreSQL has tools of its own for this.
 const WHY: &str = "a backup is a copy of the embedded engine's file";
 
-async fn embedded() -> World {
+pub async fn embedded() -> World {
     World::start_as(embedded_only(WHY)).await
 }
 
 /// Runs `angarium backup` or `angarium restore`.
-async fn copy(command: &str, file: &Path, data_dir: &Path, more: &[&str]) -> Ran {
+pub async fn copy(command: &str, file: &Path, data_dir: &Path, more: &[&str]) -> Ran {
     let (file, data_dir) =
         (file.to_str().expect("a path is text"), data_dir.to_str().expect("a path is text"));
     run(angarium(&[&[command, file, "--data-dir", data_dir], more].concat())).await
 }
 
 /// A backup of the world as it is, made in its own folder.
-async fn back_up(world: &World) -> PathBuf {
+pub async fn back_up(world: &World) -> PathBuf {
     let file = world.temp_dir().join("backup.db");
     let said = copy("backup", &file, world.data_dir(), &[]).await.printed();
     assert!(said.contains("saved and verified") && said.contains("checksums agree"), "{said}");
@@ -31,7 +31,7 @@ async fn back_up(world: &World) -> PathBuf {
 }
 
 /// A server on a data directory that was restored from a backup of `world`.
-async fn start_on(data_dir: &Path, world: &World) -> World {
+pub async fn start_on(data_dir: &Path, world: &World) -> World {
     let (data_dir, keys) = (Some(data_dir.to_owned()), Some(world.keys()));
     World::start_as(Setup { data_dir, keys, ..embedded_only(WHY) }).await
 }

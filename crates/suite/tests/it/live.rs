@@ -1,6 +1,8 @@
 //! The live feed: honest about what it drops, and resumed without a seam.
 
 pub mod feed;
+mod pace;
+mod protocol;
 
 use angarium_suite::{World, caller::read, eventually, stream_of};
 use feed::{Feed, WAYS, Way};
@@ -75,6 +77,58 @@ async fn a_filter_lets_one_type_pass_also_behind_a_cursor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn conditions_let_pass_what_they_hold_for_and_are_refused_when_they_are_none() {
+    let world = World::start().await;
+    for way in WAYS {
+        let query = "where=params.n%3E=3&where=params.n%3C40&where=type!=b&slow=gap";
+        let mut feed = Feed::open(&world, way, query).await;
+        for n in 0..50 {
+            send_of(&world, if n % 5 == 0 { "a" } else { "b" }, n..n + 1, 0).await;
+        }
+        assert_eq!(numbers(&feed.take(7).await), [5, 10, 15, 20, 25, 30, 35], "{way:?}");
+    }
+    for (query, said) in [
+        ("where=params.n", "a comparison is missing"),
+        ("where=params..n=1", "at character 8"),
+        ("slow=never", "`gap` or `disconnect`"),
+    ] {
+        let refused = world.get(&format!("/live?{query}")).await;
+        assert_eq!((refused.status, &*refused.code()), (422, "invalid_parameter"), "{query}");
+        assert!(refused.text().contains(said), "{}", refused.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_all_streams_resumes_in_each_of_them_while_somebody_writes() {
+    let world = World::start().await;
+    let (world, total) = (&world, 1_000);
+    for way in WAYS {
+        let first = Feed::open(world, way, "streams=*").await;
+        let writing = async {
+            for start in (0..total).step_by(20) {
+                send(world, start..start + 20).await;
+            }
+        };
+        let reading = async {
+            let (mut feed, mut seen) = (first, Vec::new());
+            while (seen.len() as u64) < total {
+                let mut last = String::new();
+                for frame in feed.take(50).await {
+                    last = frame["cursor"].as_str().expect("a cursor").to_owned();
+                    if frame["stream"] == "events" {
+                        seen.push(number(&frame));
+                    }
+                }
+                feed = Feed::open(world, way, &format!("streams=*&after={last}")).await;
+            }
+            seen
+        };
+        let (_, seen) = tokio::join!(writing, reading);
+        assert_eq!(seen, range(0..total), "{way:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fifty_reconnections_under_writes_repeat_nothing_and_miss_nothing() {
     let world = World::start().await;
     let (world, total) = (&world, 10_000);
@@ -129,54 +183,6 @@ async fn a_reader_from_the_beginning_gets_everything_and_then_what_comes() {
     tokio::join!(writing, reading);
 }
 
-/// The smallest backlog there may be here, and a batch that stays well below it.
-const BACKLOG: u64 = 200;
-const BATCH: u64 = 50;
-/// Enough to fill every buffer between server and reader several times over.
-const PADDING: usize = 4_000;
-const TOTAL: u64 = 6_000;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_is_told_exactly_what_it_missed_and_holds_up_nobody() {
-    let world = World::start_with(&format!("[http]\nlive_backlog = {BACKLOG}")).await;
-    let mut slow = Feed::open_narrow(&world).await;
-    let mut fast = Feed::open(&world, Way::Sse, "").await;
-    for start in (0..TOTAL).step_by(BATCH as usize) {
-        send_of(&world, "n", start..start + BATCH, PADDING).await;
-        // In step with the writer it is never far behind: not a frame may be missing.
-        assert_eq!(numbers(&fast.take(BATCH as usize).await), range(start..start + BATCH));
-    }
-    let (mut seen, mut missed, mut last) = (0, 0, String::new());
-    while seen + missed < TOTAL {
-        let frame = slow.next().await.expect("the feed goes on");
-        let cursor = frame["cursor"].as_str().expect("a cursor").to_owned();
-        if let Some(n) = frame["gap"].as_u64() {
-            assert_eq!(frame["stream"], "events");
-            let mut fetched = Vec::new();
-            while (fetched.len() as u64) < n {
-                let limit = (n - fetched.len() as u64).min(1_000);
-                let page =
-                    world.get(&format!("/streams/events/records?after={last}&limit={limit}")).await.json();
-                fetched.extend(numbers(page["items"].as_array().expect("items")));
-                last = page["next"].as_str().expect("a cursor").to_owned();
-            }
-            assert_eq!(fetched, range(seen + missed..seen + missed + n), "what was missed can be fetched");
-            assert_eq!(last, cursor, "and ends where the feed goes on");
-            missed += n;
-        } else {
-            assert_eq!(
-                number(&frame),
-                seen + missed,
-                "what comes is in order, and gaps say how much does not"
-            );
-            seen += 1;
-        }
-        last = cursor;
-    }
-    assert!(missed > 0, "the reader was slow, and nothing was dropped for it");
-    assert!(seen > 0);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_whose_cursor_has_been_overtaken_by_retention_is_told() {
     if angarium_suite::on_kafka() {
@@ -204,6 +210,7 @@ async fn a_reader_whose_cursor_has_been_overtaken_by_retention_is_told() {
         let mut feed = Feed::resume(&world, way, "cevents-5").await;
         let gap = feed.next().await.expect("a frame");
         assert_eq!([&gap["gap"], &gap["stream"]], [&json!(first - 5), &json!("events")], "{way:?}");
+        assert_eq!(gap["from"], "cevents-5", "{way:?}");
         assert_eq!(numbers(&feed.take(3).await), range(first..first + 3), "{way:?}");
     }
 }
@@ -227,9 +234,9 @@ async fn a_stop_ends_the_feeds_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_who_do_not_read_do_not_hold_up_a_stop() {
     let mut world = World::start().await;
-    let _stuck = [Feed::open(&world, Way::Sse, "").await, Feed::open_narrow(&world).await];
-    for start in (0..TOTAL).step_by(500) {
-        send_of(&world, "n", start..start + 500, PADDING).await;
+    let _stuck = [Feed::open(&world, Way::Sse, "").await, Feed::open_narrow(&world, "").await];
+    for start in (0..6_000).step_by(500) {
+        send_of(&world, "n", start..start + 500, 4_000).await;
     }
     let since = Instant::now();
     assert!(world.terminate().await.success());
@@ -238,7 +245,7 @@ async fn readers_who_do_not_read_do_not_hold_up_a_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn there_are_only_so_many_readers_at_a_time() {
-    let world = World::start_with("[http]\nlive_readers = 2").await;
+    let world = World::start_with("[live]\nreaders = 2").await;
     let refused = async || {
         let request = world.http().get(world.path("/live")).bearer_auth(world.secret_key());
         read(request.header(ACCEPT, "text/event-stream").header("Last-Event-ID", "x"))
@@ -264,6 +271,29 @@ async fn there_are_only_so_many_readers_at_a_time() {
         .await;
         staying.push(Feed::open(&world, Way::WebSocket, "").await);
         full().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_and_a_key_have_only_so_many_readers_and_others_have_theirs() {
+    for (config, what) in [("per_app = 2", "the app has 2"), ("per_principal = 2", "the key or user has 2")] {
+        let world = World::start_with(&format!("[live]\n{config}")).await;
+        let staying = [Feed::open(&world, WAYS[0], "").await, Feed::open(&world, WAYS[1], "").await];
+        let refused = async || {
+            let request = world.http().get(world.path("/live")).bearer_auth(world.secret_key());
+            let request = request.header(ACCEPT, "text/event-stream").header("Last-Event-ID", "x");
+            read(request).await.expect("an answer")
+        };
+        let third = refused().await;
+        assert_eq!((third.status, &*third.code()), (429, "too_many_connections"), "{config}");
+        assert!(third.text().contains(what), "{}", third.text());
+        assert!(third.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0));
+        drop(staying);
+        eventually("the places are free", async || {
+            send(&world, 0..1).await;
+            (refused().await.code() == "invalid_cursor").then_some(())
+        })
+        .await;
     }
 }
 

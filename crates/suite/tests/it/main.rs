@@ -5,6 +5,7 @@ mod backup;
 mod bad_input;
 mod broker;
 mod browser;
+mod centrifugo;
 mod cli_tenants;
 mod clients;
 mod clock;

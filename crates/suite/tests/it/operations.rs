@@ -167,12 +167,12 @@ async fn the_configuration_in_force_can_be_shown_and_used_again() {
         .expect("it can be written");
     let show = async |more: &[&str]| {
         let mut command = angarium(&["config", "show", "--config"]);
-        command.arg(&file).args(more).env("ANGARIUM_HTTP__LIVE_READERS", "7");
+        command.arg(&file).args(more).env("ANGARIUM_LIVE__READERS", "7");
         run(command).await.printed()
     };
     let shown: Value = serde_json::from_str(&show(&["--json"]).await).expect("--json prints JSON");
     assert_eq!(shown["http"]["event_bytes"], 4096);
-    assert_eq!(shown["http"]["live_readers"], 7, "a variable counts more than the file");
+    assert_eq!(shown["live"]["readers"], 7, "a variable counts more than the file");
     assert_eq!(shown["http"]["drain"], "5m");
     assert_eq!(shown["retention"]["events"]["age"], "30d");
     assert_eq!(shown["log"]["level"], "info");

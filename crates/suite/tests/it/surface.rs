@@ -30,6 +30,16 @@ pub enum Guard {
     ByKey(Vec<String>),
 }
 
+/// What asks for a WebSocket.
+fn socket() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]
+}
+
 /// What is sent; `{app}` of the path is not in it.
 #[derive(Clone, Default)]
 pub struct Sent {
@@ -99,8 +109,9 @@ impl Operation {
             "show_liveness" | "show_readiness" | "show_old_health" | "show_metrics" | "show_openapi"
             | "show_docs" | "show_errors" | "show_live_page" | "show_home" | "show_identity"
             | "list_processes" | "list_apps" | "show_app" | "change_app" | "delete_app" | "list_grants"
-            | "list_keys" | "create_key" | "list_audit" | "list_events" | "show_event_stats"
-            | "list_streams" | "list_messages" | "list_dummy" | "put_message_schema" => vec![plain],
+            | "list_keys" | "create_key" | "show_presence" | "create_live_token" | "list_audit"
+            | "list_events" | "show_event_stats" | "list_streams" | "list_messages" | "list_dummy"
+            | "put_message_schema" => vec![plain],
             "create_app" => {
                 let body = self.example(json!({ "bundle_id": new_bundle_id() }));
                 vec![Sent { body, ..plain }]
@@ -145,16 +156,14 @@ impl Operation {
                 let cursor = tenant.poll(&group).await;
                 vec![self.of_group(group, json!({ "cursor": cursor }))]
             }
+            "connect_centrifugo" => {
+                vec![Sent { headers: socket(), status: Some(101), ..Sent::default() }]
+            }
+            "follow_messages" => vec![Sent { headers: socket(), status: Some(101), ..Sent::default() }],
             "follow_feed" => {
-                let socket = vec![
-                    ("connection", "upgrade"),
-                    ("upgrade", "websocket"),
-                    ("sec-websocket-version", "13"),
-                    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-                ];
                 let events = vec![("accept", "text/event-stream")];
                 vec![
-                    Sent { headers: socket, status: Some(101), ..Sent::default() },
+                    Sent { headers: socket(), status: Some(101), ..Sent::default() },
                     Sent { headers: events, status: Some(200), ..Sent::default() },
                 ]
             }

@@ -1,4 +1,4 @@
-//! From a POST to its frame in the live feed: one reader (SSE) at a steady 1,000 events a second.
+//! From a POST to its frame in the live feed: one reader at a steady number of events a second, by SSE and by WebSocket.
 
 use super::{
     Bench, During, Failure, Result,
@@ -22,7 +22,8 @@ use tokio::{
     time::timeout,
 };
 
-const RATE: u64 = 1_000;
+/// Events a second, and whether they are read by WebSocket.
+const RUNS: [(u64, bool); 2] = [(1_000, false), (5_000, true)];
 const SENDERS: u64 = 32;
 const MARK: &[u8] = b"\"bench_number\":";
 /// The last frame may come so much later than the last answer.
@@ -62,11 +63,26 @@ impl Sent {
 }
 
 pub async fn measure(bench: &Bench, server: &Server) -> Result<Scenario> {
+    let mut scenario =
+        Scenario::new("live", "From a POST to its answer, and to its frame in the feed (one reader)");
+    for (rate, is_socket) in RUNS {
+        one_reader(bench, server, (rate, is_socket), &mut scenario).await?;
+    }
+    Ok(scenario)
+}
+
+async fn one_reader(
+    bench: &Bench,
+    server: &Server,
+    (rate, is_socket): (u64, bool),
+    scenario: &mut Scenario,
+) -> Result {
     let phase = "live";
-    note(phase);
-    let events = RATE * bench.round.as_secs() * bench.rounds;
-    let feed = open_feed(server).await.during(phase)?;
-    let sent = Sent::new(events, RATE);
+    note(&format!("{phase}, {rate} events/s"));
+    let events = rate * bench.round.as_secs() * bench.rounds;
+    let feed = if is_socket { open_socket(server).await } else { open_feed(server).await };
+    let feed = feed.during(phase)?;
+    let sent = Sent::new(events, rate);
     let mut reading = JoinSet::new();
     reading.spawn(read_frames(feed, sent.clone()));
     let mut answers = send_all(server, &sent, phase).await?;
@@ -77,16 +93,15 @@ pub async fn measure(bench: &Bench, server: &Server) -> Result<Scenario> {
         frames.ok_or_else(|| Failure::new("bench, live: nobody read"))?.during(phase)?.during(phase)?;
     answers.sort_unstable();
     frames.sort_unstable();
-    let mut scenario =
-        Scenario::new("live", "From a POST to its answer, and to its frame in the feed (SSE, one reader)");
-    let rate = events as f64 / elapsed.as_secs_f64();
+    let reached = events as f64 / elapsed.as_secs_f64();
+    let way = if is_socket { "WebSocket" } else { "SSE" };
     for (subject, delays) in [("answer", answers), ("frame", frames)] {
         let at = |percent| percentile(&delays, percent);
         let figures =
-            vec![("events_per_s", rate), ("p50_us", at(50)), ("p99_us", at(99)), ("max_us", at(100))];
-        scenario.add(subject, figures);
+            vec![("events_per_s", reached), ("p50_us", at(50)), ("p99_us", at(99)), ("max_us", at(100))];
+        scenario.add(format!("{subject}, {way}"), figures);
     }
-    Ok(scenario)
+    Ok(())
 }
 
 /// Sends all events at their rate; returns how long each answer took.
@@ -134,31 +149,47 @@ async fn send(
 
 /// Opens the feed as SSE and waits until it has begun.
 async fn open_feed(server: &Server) -> io::Result<TcpStream> {
-    begin(server, "accept: text/event-stream\r\n", b"retry:").await
+    begin(server, "", "accept: text/event-stream\r\n", b"retry:").await
 }
 
 /// Opens the feed as a WebSocket. Its frames come whole and unmasked (RFC 6455, 5.1), so marks are found in them as they
 /// are; nothing has to be said on it for as long as a measurement takes.
 pub async fn open_socket(server: &Server) -> io::Result<TcpStream> {
-    let headers = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    begin(server, headers, b"HTTP/1.1 101").await
+    open_socket_at(server, "").await
 }
 
-async fn begin(server: &Server, headers: &str, sign: &[u8]) -> io::Result<TcpStream> {
-    let mut socket = TcpStream::connect(server.child.address).await?;
-    let request = server.owner().request("GET", "live?streams=events", headers, "");
-    socket.write_all(&request).await?;
-    let mut begun = Vec::new();
-    while !begun.windows(sign.len()).any(|window| window == sign) {
-        let read = timeout(STRAGGLERS, socket.read_buf(&mut begun)).await;
-        let not_begun =
-            |_| io::Error::other(format!("the feed does not begin: {}", String::from_utf8_lossy(&begun)));
-        if read.map_err(not_begun)?? == 0 {
-            return Err(io::Error::other(format!("the feed ended: {}", String::from_utf8_lossy(&begun))));
-        }
+/// The same with more of a query.
+pub async fn open_socket_at(server: &Server, query: &str) -> io::Result<TcpStream> {
+    let mut socket = begin(server, query, UPGRADE, b"HTTP/1.1 101").await?;
+    let mut last = [0; 4];
+    while &last != b"\r\n\r\n" {
+        last.rotate_left(1);
+        last[3] = socket.read_u8().await?;
     }
     Ok(socket)
+}
+
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// Asks for the feed, and looks for the sign that it has begun, which is left to be read.
+async fn begin(server: &Server, query: &str, headers: &str, sign: &[u8]) -> io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(server.child.address).await?;
+    let request = server.owner().request("GET", &format!("live?streams=events{query}"), headers, "");
+    socket.write_all(&request).await?;
+    let mut begun = [0; 2_048];
+    loop {
+        let peeked = timeout(STRAGGLERS, socket.peek(&mut begun)).await;
+        let n = peeked.map_err(|_| io::Error::other("the feed does not begin"))??;
+        if begun[..n].windows(sign.len()).any(|window| window == sign) {
+            return Ok(socket);
+        }
+        let said = String::from_utf8_lossy(&begun[..n]);
+        if n == 0 || !said.starts_with("HTTP/1.1 200") {
+            return Err(io::Error::other(format!("the feed does not begin: {said}")));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// Reads until every event has come; returns each one's delay.

@@ -12,6 +12,7 @@
 //! | [`ingest`] | durable events: single ones and tracking calls beside the yardstick, batches |
 //! | [`reading`] | a stream from its start, by HTTP and through the library |
 //! | [`live`] | from a POST to its frame in the feed |
+//! | [`fan_out`] | the feed with a thousand readers, with many idle ones, and with one that catches up |
 //! | [`messages`] | messages taken in and persisted; the list at its start and at its end |
 //! | [`big`] | what a full stream costs: pages, polls, memory, restart after kill -9 |
 //! | [`fleet`] | embedded and distributed side by side: ingestion, spool to Kafka, delays between processes |
@@ -21,6 +22,7 @@ mod auth;
 mod big;
 mod child;
 mod disk;
+mod fan_out;
 mod fleet;
 mod ingest;
 mod live;
@@ -91,7 +93,7 @@ enum Part {
     Auth,
     /// Batches of 1,000 events at 2 and at 4 connections
     Batch,
-    /// From a POST to its frame in the feed
+    /// The live feed: from a POST to its frame, and many readers
     Live,
     /// A stream from its start
     Read,
@@ -190,6 +192,9 @@ async fn with_one_server(bench: &Bench, wanted: &impl Fn(Part) -> bool, report: 
         report.add(live::measure(bench, &server).await?)?;
     }
     drop(peer);
+    if wanted(Part::Live) {
+        report.add(Box::pin(fan_out::measure(bench)).await?)?;
+    }
     if wanted(Part::Idle) {
         note("idle, after the load");
         idle.add("after the load", idle_figures(&server).await?);

@@ -41,8 +41,8 @@ impl Feed {
     }
 
     /// A WebSocket whose reader's side of the connection holds as little as the system lets it.
-    pub async fn open_narrow(world: &World) -> Feed {
-        Feed::WebSocket(Box::new(socket(world, "", Some(4_096)).await))
+    pub async fn open_narrow(world: &World, query: &str) -> Feed {
+        Feed::WebSocket(Box::new(socket(world, query, Some(4_096)).await))
     }
 
     async fn sse(world: &World, query: &str, last_event_id: Option<&str>) -> Feed {

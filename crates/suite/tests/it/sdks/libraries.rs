@@ -56,6 +56,11 @@ impl Libraries {
         Some(libraries)
     }
 
+    /// Centrifugo's client library; `None` as above.
+    pub async fn for_centrifugo() -> Option<Libraries> {
+        Libraries::node("centrifugo").await
+    }
+
     async fn node(name: &str) -> Option<Libraries> {
         for program in ["node", "npm"] {
             if !runs(program, &["--version"]).await {
