@@ -10,7 +10,7 @@ use angarium_kit::{
     access::{Allowed, Asked, Credential, Principal},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{Extensions, HeaderMap};
+use http::{Extensions, HeaderMap, Method, Uri};
 use std::sync::Arc;
 
 /// A key, a user, or the holder of a live token.
@@ -72,7 +72,7 @@ impl Speaker {
     pub fn expires_at(&self, kit: &Kit) -> Option<Millis> {
         match (&self.token, &self.principal) {
             (Some(token), _) => Some(token.expires_at),
-            (None, Principal::User(user)) => user.expires_at,
+            (None, Principal::User(user)) => user.good_until,
             (None, Principal::Key(key)) => kit.directory.key_expires(&key.id).flatten(),
         }
     }
@@ -139,12 +139,15 @@ fn is_over(token: &str, now: Millis) -> bool {
 /// A command is no request: it has no headers.
 #[derive(Default)]
 struct Nothing {
+    method: Method,
+    uri: Uri,
     headers: HeaderMap,
     extensions: Extensions,
 }
 
 impl Nothing {
     fn asked(&self) -> Asked<'_> {
-        Asked { headers: &self.headers, extensions: &self.extensions }
+        let Nothing { method, uri, headers, extensions } = self;
+        Asked { method, uri, headers, extensions }
     }
 }
