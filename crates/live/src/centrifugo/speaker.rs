@@ -72,7 +72,7 @@ impl Speaker {
     pub fn expires_at(&self, kit: &Kit) -> Option<Millis> {
         match (&self.token, &self.principal) {
             (Some(token), _) => Some(token.expires_at),
-            (None, Principal::User(user)) => user.good_until,
+            (None, Principal::User(user)) => user.expires_at,
             (None, Principal::Key(key)) => kit.directory.key_expires(&key.id).flatten(),
         }
     }
