@@ -170,12 +170,12 @@ async fn follow_feed(
     };
     let own = pass.own_streams();
     let streams = find_streams(&kit, &pass, params.get("streams").unwrap_or(&own)).await?;
+    let place = Place::take(&kit, &live, &pass, if is_sse { "sse" } else { "websocket" }, &streams)?;
     let after = match params.after()? {
         Some(cursor) => Some(cursor),
         None => last_event_id(request.headers())?,
     };
     check_after(&kit, &streams, after.as_ref()).await?;
-    let place = Place::take(&kit, &live, &pass, if is_sse { "sse" } else { "websocket" }, &streams)?;
     let reader = Reader::new(live, &kit.journal, streams, after, wants).await?;
     if let Some(patience) = request.extensions().get::<Patience>() {
         patience.ask_for(PATIENCE);

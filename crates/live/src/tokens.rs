@@ -132,7 +132,6 @@ impl LiveToken {
                 tenant: tenant.clone(),
                 subject: subject.clone(),
                 email: email.clone(),
-                expires_at: Some(self.expires_at),
                 good_until: Some(self.expires_at),
             }))),
         }

@@ -150,7 +150,7 @@ impl Persister<'_> {
 
     /// Brings all of them where they belong.
     async fn settle(&mut self, items: Arc<Vec<Item>>) -> Result<()> {
-        let mut waiting = vec![0..items.len()];
+        let mut waiting = Vec::from([0..items.len()]);
         while let Some(range) = waiting.pop() {
             let outcome = self.commit(&items, range.clone(), None).await;
             match outcome {

@@ -7,12 +7,14 @@ mod access;
 mod dead_letters;
 mod engines;
 mod environment;
+mod live;
 mod messages;
 
 pub use access::{Auth, Issuer, RateLimits, SecretKeys, TrustedProxy};
 pub use dead_letters::DeadLetters;
 pub use engines::{Kafka, Postgres, S3, Store};
 pub use environment::{environment, profiles_file};
+pub use live::Live;
 pub use messages::Messages;
 
 use angarium_base::{Error, Result};
@@ -20,7 +22,7 @@ use angarium_journal::{Retention, Window};
 use angarium_kit::{
     audit::AUDIT,
     dead_letters::DEAD_LETTERS,
-    http::{Limits, LiveLimits, Slow, TrustedProxies, parse_duration},
+    http::{Limits, TrustedProxies, parse_duration},
 };
 use angarium_messages::MESSAGES;
 use angarium_tracking::EVENTS;
@@ -99,23 +101,6 @@ pub struct Http {
     /// How long requests that are being answered may take after a stop was asked for.
     pub drain: Span,
     pub tls: Tls,
-}
-
-/// The live feed.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(deny_unknown_fields, default)]
-pub struct Live {
-    /// Bytes of records that a reader may fall behind.
-    pub backlog: u64,
-    /// What happens to one that falls further behind and did not ask for anything: `gap` (it is moved ahead, and told how
-    /// far) or `disconnect` (it is told where to resume).
-    pub slow: String,
-    /// Readers at a time.
-    pub readers: usize,
-    /// Readers at a time in one app.
-    pub per_app: usize,
-    /// Readers at a time of one key or user in one app.
-    pub per_principal: usize,
 }
 
 /// Files in PEM, looked at every few seconds. Without a certificate the server speaks plain HTTP.
@@ -220,9 +205,6 @@ impl From<Span> for String {
     }
 }
 
-/// How far back the journal's tails know how many bytes lie before the end.
-const MAX_BACKLOG: u64 = 64 << 20;
-
 const fn seconds(s: u64) -> Span {
     Span(Duration::from_secs(s))
 }
@@ -279,13 +261,6 @@ impl Default for Http {
             drain: seconds(30),
             tls: Tls::default(),
         }
-    }
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        let LiveLimits { backlog_bytes, readers, per_app, per_principal, .. } = LiveLimits::default();
-        Live { backlog: backlog_bytes, slow: "gap".into(), readers, per_app, per_principal }
     }
 }
 
@@ -409,9 +384,7 @@ impl Config {
         if !["text", "json"].contains(&self.log.format.as_str()) {
             return Err(invalid("log.format is text or json"));
         }
-        if Slow::parse(&self.live.slow).is_none() {
-            return Err(invalid("live.slow is gap or disconnect"));
-        }
+        self.live.check()?;
         let is_unknown = |family: &&String| !["t", "messages"].contains(&family.as_str());
         if let Some(unknown) = self.compat.anonymous.iter().find(is_unknown) {
             return Err(invalid(format!("compat.anonymous has `{unknown}`; the families are: t, messages")));
@@ -431,9 +404,6 @@ impl Config {
             return Err(invalid(
                 "http.event_bytes, http.body_bytes and http.bodies_bytes rise in this order",
             ));
-        }
-        if self.live.backlog > MAX_BACKLOG {
-            return Err(invalid(format!("live.backlog is at most {MAX_BACKLOG}")));
         }
         for (stream, keep) in &self.retention {
             // A misspelt name would keep everything, a zero would keep nothing.
@@ -501,13 +471,7 @@ impl Config {
             bodies_bytes: self.http.bodies_bytes,
             body_timeout: self.http.body_timeout.0,
             body_idle: self.http.body_timeout.0.min(Limits::default().body_idle),
-            live: LiveLimits {
-                backlog_bytes: self.live.backlog,
-                slow: Slow::parse(&self.live.slow).unwrap_or(Slow::Gap),
-                readers: self.live.readers,
-                per_app: self.live.per_app,
-                per_principal: self.live.per_principal,
-            },
+            live: self.live.limits(),
             ..Limits::default()
         }
     }

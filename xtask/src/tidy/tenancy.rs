@@ -6,7 +6,14 @@ use super::tree::Tree;
 use std::collections::BTreeSet;
 
 /// Functions of stores that may read or write an app's rows without being given the app, and why.
-const UNSCOPED: [(&str, &str, &str); 20] = [
+const UNSCOPED: [(&str, &str, &str); 27] = [
+    ("crates/messages/src/store.rs", "insert", "makes the text of a statement; who runs it gives the app"),
+    ("crates/messages/src/store.rs", "due", "looks for work, of all apps"),
+    ("crates/messages/src/store.rs", "count_retries", "counts the work of all apps, for the operator"),
+    ("crates/messages/src/store.rs", "schema_versions", "looks for what has changed, of all apps"),
+    ("crates/messages/src/store.rs", "schema", "given the app as text, which the row has"),
+    ("crates/tenants/src/store.rs", "app_by_bundle_id", "asks whose the bundle id is"),
+    ("crates/kit/src/idempotency/store.rs", "replace_made", "given the app as text, which the row has"),
     (
         "crates/live/src/store.rs",
         "publish_presence",

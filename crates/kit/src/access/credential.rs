@@ -55,7 +55,6 @@ impl Credential {
                     tenant: identity.tenant.clone().unwrap_or_default(),
                     subject: identity.subject.clone(),
                     email: identity.email.clone(),
-                    expires_at: Some(identity.expires_at),
                     good_until: Some(identity.expires_at.saturating_add(kit.identity.leeway_ms())),
                 })))
             }
@@ -118,14 +117,7 @@ fn vouched_for(kit: &Kit, asked: Asked<'_>) -> Result<Option<Principal>> {
     })?;
     check_page(kit, asked)?;
     let (issuer, subject) = (PROXY_ISSUER.to_owned(), email.clone());
-    let user = User {
-        issuer,
-        tenant: String::new(),
-        subject,
-        email: Some(email),
-        expires_at: None,
-        good_until: None,
-    };
+    let user = User { issuer, tenant: String::new(), subject, email: Some(email), good_until: None };
     Ok(Some(Principal::User(Arc::new(user))))
 }
 

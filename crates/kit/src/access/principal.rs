@@ -48,9 +48,7 @@ pub struct User {
     pub subject: String,
     /// In lower case.
     pub email: Option<String>,
-    /// When its token expires, as the token says.
-    pub expires_at: Option<Millis>,
-    /// Until when it is taken: with the leeway for clocks that differ.
+    /// Until when its token is taken: `exp`, and the leeway for clocks that differ.
     pub good_until: Option<Millis>,
 }
 

@@ -72,7 +72,8 @@ impl Speaker {
     pub fn expires_at(&self, kit: &Kit) -> Option<Millis> {
         match (&self.token, &self.principal) {
             (Some(token), _) => Some(token.expires_at),
-            (None, Principal::User(user)) => user.expires_at,
+            // Clocks may differ, but not those of a client that asks for another token in time.
+            (None, Principal::User(user)) => user.good_until.map(|until| until - kit.identity.leeway_ms()),
             (None, Principal::Key(key)) => kit.directory.key_expires(&key.id).flatten(),
         }
     }
