@@ -400,11 +400,9 @@ impl Config {
                 return Err(invalid(format!("{name} is at least {least}")));
             }
         }
-        if self.http.event_bytes.max(self.http.message_bytes) > self.http.body_bytes
-            || self.http.body_bytes > self.http.bodies_bytes
-        {
+        if self.http.event_bytes > self.http.body_bytes || self.http.body_bytes > self.http.bodies_bytes {
             return Err(invalid(
-                "http.event_bytes and http.message_bytes, http.body_bytes and http.bodies_bytes rise in this order",
+                "http.event_bytes, http.body_bytes and http.bodies_bytes rise in this order",
             ));
         }
         for (stream, keep) in &self.retention {
@@ -468,7 +466,8 @@ impl Config {
         Limits {
             body_bytes: self.http.body_bytes,
             event_bytes: self.http.event_bytes,
-            message_bytes: self.http.message_bytes,
+            // A smaller body has room for smaller ones only.
+            message_bytes: self.http.message_bytes.min(self.http.body_bytes),
             bodies_bytes: self.http.bodies_bytes,
             body_timeout: self.http.body_timeout.0,
             body_idle: self.http.body_timeout.0.min(Limits::default().body_idle),

@@ -543,8 +543,8 @@ mod tests {
             assert!(insert_app(tx, &app_number(last), &ben)?, "what others give him is not his making");
             let refused = insert_app(tx, &app_number(last + 1), &ana).unwrap_err();
             assert_eq!(refused.code().name, "too_many");
-            let seventh = app_by_bundle_id(tx, "com.acme.a7")?;
-            delete_app(tx, &seventh, 1)?;
+            let one = app_by_bundle_id(tx, "com.acme.a7")?;
+            delete_app(tx, &one, 1)?;
             insert_app(tx, &app_number(last + 1), &ana)
         });
         assert!(made.await.unwrap(), "one that is deleted makes room");
