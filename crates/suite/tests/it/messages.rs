@@ -2,7 +2,7 @@
 
 use crate::fault::Clock;
 use angarium_suite::{Reply, Servers, Setup, World, caller::read, eventually, is_long, note, skip};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::{collections::HashSet, time::Duration};
@@ -289,6 +289,26 @@ async fn many_messages_are_persisted_in_the_order_of_their_lines() {
     assert_eq!(numbers(&items), (0..12_000).collect::<Vec<_>>());
     let metrics = world.open("/metrics").await.text();
     assert!(metrics.contains("angarium_messages_persisted_total 12000"), "{metrics:.2000}");
+}
+
+/// What a page of the system before this one connects to; where several processes share a store, another one's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_are_on_the_old_socket_as_they_were_posted() {
+    let worlds: Vec<World> = match Servers::of_stack().is_some() {
+        true => World::start_together::<2>(Setup::default()).await.into(),
+        false => vec![World::start().await],
+    };
+    let at = worlds.last().expect("a world").url().replace("http://", "ws://");
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("{at}/ws")).await.expect("it opens");
+    let documents = [r#"{"text": "hello"}"#, "[1,  2]", "null"];
+    for document in documents {
+        let posted = worlds[0].http().post(format!("{}/dummy", worlds[0].url())).body(document);
+        assert_eq!(read(posted).await.expect("an answer").status, 202);
+    }
+    for document in documents {
+        let frame = tokio::time::timeout(angarium_suite::GUARD, socket.next()).await.expect("it comes");
+        assert_eq!(frame.expect("a frame").expect("no fault").into_text().expect("text").as_str(), document);
+    }
 }
 
 /// A store that refuses one message, and takes it when the cause is gone.

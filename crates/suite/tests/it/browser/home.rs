@@ -355,6 +355,30 @@ async fn answer_with(browser: &Browser, answers: &[(u16, &str, &str)]) {
     browser.run(&script.replace("ANSWERS", &json!(answers).to_string())).await;
 }
 
+/// The story of the system before this one: somebody posts, everybody sees.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_anybody_posts_is_on_the_page_at_once_and_in_the_list() {
+    let world = World::start().await;
+    let Some(browser) = Browser::start().await else { return };
+    browser.open(world.live_url()).await;
+    browser.shows("#state", "live").await;
+    let posted = world.http().post(format!("{}/dummy", world.url())).body("{\"hello\":\"from anybody\"}");
+    assert_eq!(posted.send().await.expect("an answer").status(), 202);
+    has_seen(&browser, "messages", 1).await;
+    rows_become(&browser, "[data-stream=messages]", 1).await;
+    browser.click("#try summary").await;
+    browser.type_into("#message", "{\"hello\":\"from the box\"}").await;
+    browser.click("#send button").await;
+    has_seen(&browser, "messages", 2).await;
+    let listed = eventually("both are in the list", async || {
+        let list = world.open("/dummy").await.json();
+        list["items"].as_array().filter(|items| items.len() == 2).cloned()
+    })
+    .await;
+    let said: Vec<&Value> = listed.iter().map(|message| &message["body"]["hello"]).collect();
+    assert_eq!(said, ["from anybody", "from the box"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_markup_stays_text_on_the_first_page() {
     let world = World::start().await;
