@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 /// How often it is looked for apps that have their first message.
 const LOOK: Duration = Duration::from_secs(2);
 /// Messages of one transaction: the store's writer is not held longer than a few milliseconds.
-const ROWS: u64 = 1_024;
+const ROWS: u64 = 2_048;
 /// A batch below this waits a moment for company.
 const FEW: usize = 256;
 const LINGER: Duration = Duration::from_millis(5);
@@ -101,9 +101,22 @@ impl Persister<'_> {
         let mut head = self.kit.journal.watch(&stream).await?;
         let app = self.app.clone();
         self.at = self.kit.db.read(move |tx| store::next_offset(tx, &app)).await?;
+        let mut ahead = Vec::new();
         while !stop.is_cancelled() {
             head.borrow_and_update();
-            let taken = self.take_some(&stream).await?;
+            let items = match ahead.is_empty() {
+                true => self.read(&stream, self.at).await?,
+                false => std::mem::take(&mut ahead),
+            };
+            let taken = items.len();
+            if let Some(last) = items.last() {
+                // What comes next is read while this is being written.
+                let (ahead_of_it, next) = (Persister { ..*self }, last.offset + 1);
+                let (settled, read) =
+                    tokio::join!(self.settle(items.into()), ahead_of_it.read(&stream, next));
+                settled?;
+                ahead = if taken < FEW { Vec::new() } else { read? };
+            }
             let waiting = async {
                 if taken == 0 {
                     // Now and then it is looked whether the app is there still.
@@ -120,9 +133,9 @@ impl Persister<'_> {
         Ok(())
     }
 
-    /// Persists what is there, up to a batch; returns how many records that were.
-    async fn take_some(&mut self, stream: &Stream) -> Result<usize> {
-        let page = self.kit.journal.read(stream, self.at, ROWS).await?;
+    /// What is there from an offset on, up to a batch.
+    async fn read(&self, stream: &Stream, from: u64) -> Result<Vec<Item>> {
+        let page = self.kit.journal.read(stream, from, ROWS).await?;
         let schema = self.shared.schemas.of(self.kit, self.app).await?;
         let check = schema.as_deref().filter(|schema| schema.sets_aside());
         let items: Vec<Item> = page
@@ -137,19 +150,15 @@ impl Persister<'_> {
                 item
             })
             .collect();
-        let Some(first) = items.first() else { return Ok(0) };
-        if first.offset > self.at {
-            let lost = first.offset - self.at;
+        if let Some(lost) = items.first().map(|first| first.offset - from).filter(|lost| *lost > 0) {
             tracing::error!(app = %self.app, lost, "retention removed messages before they were persisted");
             self.kit.metrics.messages_lost.inc_by(lost);
         }
-        let count = items.len();
-        self.settle(Arc::new(items)).await?;
-        Ok(count)
+        Ok(items)
     }
 
     /// Brings all of them where they belong.
-    async fn settle(&mut self, items: Arc<Vec<Item>>) -> Result<()> {
+    async fn settle(&mut self, items: Arc<[Item]>) -> Result<()> {
         let (mut waiting, mut next) = (Vec::new(), Some(0..items.len()));
         while let Some(range) = next.take().or_else(|| waiting.pop()) {
             let outcome = self.commit(&items, range.clone(), None).await;
@@ -171,7 +180,7 @@ impl Persister<'_> {
     /// One transaction: the place in the stream, and a part of the items; one of them alone if it was `refused`.
     async fn commit(
         &mut self,
-        items: &Arc<Vec<Item>>,
+        items: &Arc<[Item]>,
         range: std::ops::Range<usize>,
         refused: Option<&Error>,
     ) -> Result<()> {

@@ -6,6 +6,7 @@ pub mod config;
 mod guarded;
 mod limits;
 mod listen;
+pub mod memory;
 mod open;
 mod private_file;
 pub mod run;
