@@ -8,6 +8,11 @@ from .audit_entry_actor import AuditEntryActor
 from .audit_entry_changes import AuditEntryChanges
 from .audit_entry_page import AuditEntryPage
 from .audit_target import AuditTarget
+from .dead_letter import DeadLetter
+from .dead_letter_matches import DeadLetterMatches
+from .dead_letter_page import DeadLetterPage
+from .delete_letters import DeleteLetters
+from .deleted_dead_letters import DeletedDeadLetters
 from .event import Event
 from .event_page import EventPage
 from .event_params_type_0 import EventParamsType0
@@ -32,12 +37,21 @@ from .key import Key
 from .key_page import KeyPage
 from .key_role import KeyRole
 from .key_rotation import KeyRotation
+from .live_token_made import LiveTokenMade
 from .made_key import MadeKey
+from .message import Message
+from .message_page import MessagePage
+from .message_schema import MessageSchema
+from .messages_taken import MessagesTaken
 from .my_app import MyApp
 from .new_app import NewApp
 from .new_email_grant import NewEmailGrant
 from .new_key import NewKey
+from .new_live_token import NewLiveToken
+from .new_message_schema import NewMessageSchema
 from .new_subject_grant import NewSubjectGrant
+from .presence import Presence
+from .present import Present
 from .problem import Problem
 from .problem_errors_item import ProblemErrorsItem
 from .problem_rejected_item import ProblemRejectedItem
@@ -47,13 +61,20 @@ from .readiness import Readiness
 from .readiness_parts import ReadinessParts
 from .record import Record
 from .record_page import RecordPage
+from .redrive import Redrive
+from .redrive_letters import RedriveLetters
+from .redrive_page import RedrivePage
+from .redrive_state import RedriveState
+from .redriven_letter import RedrivenLetter
 from .rejected_event import RejectedEvent
+from .rejected_message import RejectedMessage
 from .show_event_stats_by import ShowEventStatsBy
 from .stats_row import StatsRow
 from .store_part import StorePart
 from .stream import Stream
 from .stream_page import StreamPage
 from .tracked import Tracked
+from .whole_dead_letter import WholeDeadLetter
 
 __all__ = (
     "App",
@@ -64,6 +85,11 @@ __all__ = (
     "AuditEntryChanges",
     "AuditEntryPage",
     "AuditTarget",
+    "DeadLetter",
+    "DeadLetterMatches",
+    "DeadLetterPage",
+    "DeleteLetters",
+    "DeletedDeadLetters",
     "Event",
     "EventPage",
     "EventParamsType0",
@@ -88,12 +114,21 @@ __all__ = (
     "KeyPage",
     "KeyRole",
     "KeyRotation",
+    "LiveTokenMade",
     "MadeKey",
+    "Message",
+    "MessagePage",
+    "MessageSchema",
+    "MessagesTaken",
     "MyApp",
     "NewApp",
     "NewEmailGrant",
     "NewKey",
+    "NewLiveToken",
+    "NewMessageSchema",
     "NewSubjectGrant",
+    "Presence",
+    "Present",
     "Problem",
     "ProblemErrorsItem",
     "ProblemRejectedItem",
@@ -103,11 +138,18 @@ __all__ = (
     "ReadinessParts",
     "Record",
     "RecordPage",
+    "Redrive",
+    "RedriveLetters",
+    "RedrivePage",
+    "RedriveState",
+    "RedrivenLetter",
     "RejectedEvent",
+    "RejectedMessage",
     "ShowEventStatsBy",
     "StatsRow",
     "StorePart",
     "Stream",
     "StreamPage",
     "Tracked",
+    "WholeDeadLetter",
 )

@@ -103,7 +103,9 @@ def sync_detailed(
 ) -> Response[Any | Problem]:
     """Take a grant back
 
-     Effective at once; in other processes within 5 seconds. An app keeps at least one admin.
+     Effective at once; in other processes within 5 seconds. An app keeps at least one admin. Whoever has
+    a grant may give it up, whatever its role; `mine` in place of an id are all that the caller has on
+    the app.
 
     Args:
         app (str):
@@ -137,7 +139,9 @@ def sync(
 ) -> Any | Problem | None:
     """Take a grant back
 
-     Effective at once; in other processes within 5 seconds. An app keeps at least one admin.
+     Effective at once; in other processes within 5 seconds. An app keeps at least one admin. Whoever has
+    a grant may give it up, whatever its role; `mine` in place of an id are all that the caller has on
+    the app.
 
     Args:
         app (str):
@@ -166,7 +170,9 @@ async def asyncio_detailed(
 ) -> Response[Any | Problem]:
     """Take a grant back
 
-     Effective at once; in other processes within 5 seconds. An app keeps at least one admin.
+     Effective at once; in other processes within 5 seconds. An app keeps at least one admin. Whoever has
+    a grant may give it up, whatever its role; `mine` in place of an id are all that the caller has on
+    the app.
 
     Args:
         app (str):
@@ -198,7 +204,9 @@ async def asyncio(
 ) -> Any | Problem | None:
     """Take a grant back
 
-     Effective at once; in other processes within 5 seconds. An app keeps at least one admin.
+     Effective at once; in other processes within 5 seconds. An app keeps at least one admin. Whoever has
+    a grant may give it up, whatever its role; `mine` in place of an id are all that the caller has on
+    the app.
 
     Args:
         app (str):

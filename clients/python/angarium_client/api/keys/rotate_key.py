@@ -141,6 +141,7 @@ def sync_detailed(
     """Replace a key
 
      A new key with the name, the role and the expiry of the old one, which is good for `overlap` still.
+    A key is replaced once: of those who ask at the same moment, one gets the new key.
 
     Args:
         app (str):
@@ -181,6 +182,7 @@ def sync(
     """Replace a key
 
      A new key with the name, the role and the expiry of the old one, which is good for `overlap` still.
+    A key is replaced once: of those who ask at the same moment, one gets the new key.
 
     Args:
         app (str):
@@ -216,6 +218,7 @@ async def asyncio_detailed(
     """Replace a key
 
      A new key with the name, the role and the expiry of the old one, which is good for `overlap` still.
+    A key is replaced once: of those who ask at the same moment, one gets the new key.
 
     Args:
         app (str):
@@ -254,6 +257,7 @@ async def asyncio(
     """Replace a key
 
      A new key with the name, the role and the expiry of the old one, which is good for `overlap` still.
+    A key is replaced once: of those who ask at the same moment, one gets the new key.
 
     Args:
         app (str):

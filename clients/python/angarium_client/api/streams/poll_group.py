@@ -145,7 +145,8 @@ def sync_detailed(
 
      Up to `max` records after what the group has committed. Not committed, they come again: at once to
     the same `consumer`, after 30 s to another. `expired` counts records that retention removed before
-    the group had read them.
+    the group had read them. A poll that comes again with its `Idempotency-Key` is done again: what it
+    hands out is not kept a second time.
 
     Args:
         app (str):
@@ -190,7 +191,8 @@ def sync(
 
      Up to `max` records after what the group has committed. Not committed, they come again: at once to
     the same `consumer`, after 30 s to another. `expired` counts records that retention removed before
-    the group had read them.
+    the group had read them. A poll that comes again with its `Idempotency-Key` is done again: what it
+    hands out is not kept a second time.
 
     Args:
         app (str):
@@ -230,7 +232,8 @@ async def asyncio_detailed(
 
      Up to `max` records after what the group has committed. Not committed, they come again: at once to
     the same `consumer`, after 30 s to another. `expired` counts records that retention removed before
-    the group had read them.
+    the group had read them. A poll that comes again with its `Idempotency-Key` is done again: what it
+    hands out is not kept a second time.
 
     Args:
         app (str):
@@ -273,7 +276,8 @@ async def asyncio(
 
      Up to `max` records after what the group has committed. Not committed, they come again: at once to
     the same `consumer`, after 30 s to another. `expired` counts records that retention removed before
-    the group had read them.
+    the group had read them. A poll that comes again with its `Idempotency-Key` is done again: what it
+    hands out is not kept a second time.
 
     Args:
         app (str):

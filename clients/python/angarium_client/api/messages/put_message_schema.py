@@ -1,0 +1,257 @@
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from ... import errors
+from ...client import AuthenticatedClient, Client
+from ...models.message_schema import MessageSchema
+from ...models.new_message_schema import NewMessageSchema
+from ...models.problem import Problem
+from ...types import Response
+
+
+def _get_kwargs(
+    app: str,
+    *,
+    body: NewMessageSchema,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "put",
+        "url": "/v1/apps/{app}/messages/schema".format(
+            app=quote(str(app), safe=""),
+        ),
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> MessageSchema | Problem | None:
+    if response.status_code == 200:
+        response_200 = MessageSchema.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 400:
+        response_400 = Problem.from_dict(response.json())
+
+        return response_400
+
+    if response.status_code == 401:
+        response_401 = Problem.from_dict(response.json())
+
+        return response_401
+
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+        return response_403
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 408:
+        response_408 = Problem.from_dict(response.json())
+
+        return response_408
+
+    if response.status_code == 413:
+        response_413 = Problem.from_dict(response.json())
+
+        return response_413
+
+    if response.status_code == 415:
+        response_415 = Problem.from_dict(response.json())
+
+        return response_415
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+        return response_422
+
+    if response.status_code == 429:
+        response_429 = Problem.from_dict(response.json())
+
+        return response_429
+
+    if response.status_code == 431:
+        response_431 = Problem.from_dict(response.json())
+
+        return response_431
+
+    if response.status_code == 500:
+        response_500 = Problem.from_dict(response.json())
+
+        return response_500
+
+    if response.status_code == 503:
+        response_503 = Problem.from_dict(response.json())
+
+        return response_503
+
+    if client.raise_on_unexpected_status:
+        raise errors.UnexpectedStatus(response.status_code, response.content)
+    else:
+        return None
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[MessageSchema | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    app: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewMessageSchema,
+) -> Response[MessageSchema | Problem]:
+    """Set the schema of messages
+
+     Messages that come from now on are checked by this JSON Schema: refused in the schema's own words,
+    or, with `set_aside`, taken in and put among the dead letters. Other processes follow within 5 s.
+    Nothing is fetched for a `$ref`.
+
+    Args:
+        app (str):
+        body (NewMessageSchema): A JSON Schema, and what becomes of messages that it does not
+            allow.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[MessageSchema | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        app=app,
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    app: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewMessageSchema,
+) -> MessageSchema | Problem | None:
+    """Set the schema of messages
+
+     Messages that come from now on are checked by this JSON Schema: refused in the schema's own words,
+    or, with `set_aside`, taken in and put among the dead letters. Other processes follow within 5 s.
+    Nothing is fetched for a `$ref`.
+
+    Args:
+        app (str):
+        body (NewMessageSchema): A JSON Schema, and what becomes of messages that it does not
+            allow.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        MessageSchema | Problem
+    """
+
+    return sync_detailed(
+        app=app,
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    app: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewMessageSchema,
+) -> Response[MessageSchema | Problem]:
+    """Set the schema of messages
+
+     Messages that come from now on are checked by this JSON Schema: refused in the schema's own words,
+    or, with `set_aside`, taken in and put among the dead letters. Other processes follow within 5 s.
+    Nothing is fetched for a `$ref`.
+
+    Args:
+        app (str):
+        body (NewMessageSchema): A JSON Schema, and what becomes of messages that it does not
+            allow.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[MessageSchema | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        app=app,
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    app: str,
+    *,
+    client: AuthenticatedClient,
+    body: NewMessageSchema,
+) -> MessageSchema | Problem | None:
+    """Set the schema of messages
+
+     Messages that come from now on are checked by this JSON Schema: refused in the schema's own words,
+    or, with `set_aside`, taken in and put among the dead letters. Other processes follow within 5 s.
+    Nothing is fetched for a `$ref`.
+
+    Args:
+        app (str):
+        body (NewMessageSchema): A JSON Schema, and what becomes of messages that it does not
+            allow.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        MessageSchema | Problem
+    """
+
+    return (
+        await asyncio_detailed(
+            app=app,
+            client=client,
+            body=body,
+        )
+    ).parsed

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+if TYPE_CHECKING:
+    from ..models.present import Present
+
+
+T = TypeVar("T", bound="Presence")
+
+
+@_attrs_define
+class Presence:
+    """Who is connected.
+
+    Attributes:
+        connections (int): All of them.
+        items (list[Present]):
+        truncated (bool): Whether there are more than are told of.
+    """
+
+    connections: int
+    items: list[Present]
+    truncated: bool
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        connections = self.connections
+
+        items = []
+        for items_item_data in self.items:
+            items_item = items_item_data.to_dict()
+            items.append(items_item)
+
+        truncated = self.truncated
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "connections": connections,
+                "items": items,
+                "truncated": truncated,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.present import Present
+
+        d = dict(src_dict)
+        connections = d.pop("connections")
+
+        items = []
+        _items = d.pop("items")
+        for items_item_data in _items:
+            items_item = Present.from_dict(items_item_data)
+
+            items.append(items_item)
+
+        truncated = d.pop("truncated")
+
+        presence = cls(
+            connections=connections,
+            items=items,
+            truncated=truncated,
+        )
+
+        presence.additional_properties = d
+        return presence
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties
