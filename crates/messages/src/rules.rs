@@ -128,7 +128,7 @@ mod tests {
         assert!(refused(b"{\"a\":}", Some(6)).ends_with("line 7, column 6"));
         assert!(refused(b"{} {}", None).contains("ndjson"));
         assert!(refused(b"\"\xff\"", None).contains("UTF-8"));
-        assert_eq!(refused(b"{\"a\":{\"b\":1,\"b\":2}}", None), "duplicate_key /a");
+        assert_eq!(refused(b"{\"a\":{\"b\":1,\"b\":2}}", None), "duplicate_key /a/b");
         assert_eq!(refused(b"\"01234567890123456789\"", None), "message_too_large ");
     }
 
