@@ -129,6 +129,8 @@ struct Asked<'a> {
     #[serde(flatten)]
     filter: &'a DeadLetterFilter,
     dry_run: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    all: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +139,7 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn of(filter: &'a DeadLetterFilter, dry_run: bool) -> Asked<'a> {
-        Asked { filter, dry_run, rate: None, max: None }
+        Asked { filter, dry_run, all: false, rate: None, max: None }
     }
 }
 
@@ -239,9 +241,10 @@ impl Client {
         self.delete(self.dead_letters_url(app, &[id])).await
     }
 
-    /// Deletes letters by a filter, 10,000 a call at most.
+    /// Deletes letters by a filter, all of them if it names nothing; 10,000 a call at most.
     pub async fn delete_dead_letters(&self, app: &str, filter: &DeadLetterFilter) -> Result<DeletedLetters> {
         let url = self.dead_letters_url(app, &["delete"]);
-        self.create(url, &Asked::of(filter, false), None).await
+        let all = *filter == DeadLetterFilter::default();
+        self.create(url, &Asked { all, ..Asked::of(filter, false) }, None).await
     }
 }

@@ -1,7 +1,7 @@
 //! Rows of the store, and what callers send and get.
 
 use crate::rules::{Filter, LETTERS_MAX, RATE, RATE_MAX, instant, whole};
-use angarium_base::{AppId, RedriveId, Result, clock::Millis, time};
+use angarium_base::{AppId, RedriveId, Result, clock::Millis, error::INVALID_PARAMETER, time};
 use angarium_kit::dead_letters::Letter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -260,11 +260,11 @@ pub const TEXT_PATTERN: &str = r"^[^\u0000-\u001F\u007F]*$";
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "RedriveLetters")]
 pub struct RedriveLetters {
-    #[schemars(length(max = 255), regex(pattern = TEXT_PATTERN))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT_PATTERN))]
     pub kind: Option<String>,
-    #[schemars(length(max = 255), regex(pattern = TEXT_PATTERN))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT_PATTERN))]
     pub code: Option<String>,
-    #[schemars(length(max = 255), regex(pattern = TEXT_PATTERN))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT_PATTERN))]
     pub source: Option<String>,
     /// Given up at this instant or later.
     #[schemars(extend("format" = "date-time"))]
@@ -302,11 +302,11 @@ impl RedriveLetters {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "DeleteLetters")]
 pub struct DeleteLetters {
-    #[schemars(length(max = 255), regex(pattern = TEXT_PATTERN))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT_PATTERN))]
     pub kind: Option<String>,
-    #[schemars(length(max = 255), regex(pattern = TEXT_PATTERN))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT_PATTERN))]
     pub code: Option<String>,
-    #[schemars(length(max = 255), regex(pattern = TEXT_PATTERN))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = TEXT_PATTERN))]
     pub source: Option<String>,
     /// Given up at this instant or later.
     #[schemars(extend("format" = "date-time"))]
@@ -314,6 +314,9 @@ pub struct DeleteLetters {
     /// Given up before this instant.
     #[schemars(extend("format" = "date-time"))]
     pub to: Option<String>,
+    /// Says that every letter is meant, where nothing else is said.
+    #[serde(default)]
+    pub all: bool,
     /// Only count them.
     #[serde(default)]
     pub dry_run: bool,
@@ -321,11 +324,21 @@ pub struct DeleteLetters {
 
 impl DeleteLetters {
     pub fn filter(&self) -> Result<Filter> {
-        filter([&self.kind, &self.code, &self.source], [&self.from, &self.to])
+        let filter = filter([&self.kind, &self.code, &self.source], [&self.from, &self.to])?;
+        if filter.is_open() && !self.all && !self.dry_run {
+            let what = "nothing says which letters are meant; say `\"all\": true`, if all of them are";
+            return Err(INVALID_PARAMETER.err(what));
+        }
+        Ok(filter)
     }
 }
 
 fn filter(texts: [&Option<String>; 3], [from, to]: [&Option<String>; 2]) -> Result<Filter> {
+    if texts.iter().any(|text| text.as_deref() == Some("")) {
+        // Often a variable that was not set.
+        return Err(INVALID_PARAMETER
+            .err("`kind`, `code` and `source` are no empty texts; leave out what does not matter"));
+    }
     Filter::new(
         texts.map(Option::as_deref),
         [instant("from", from.as_deref())?, instant("to", to.as_deref())?],

@@ -20,7 +20,7 @@ use angarium_base::{
 use angarium_journal::Stream;
 use angarium_kit::{
     Kit,
-    access::{Allowed, Asked, ByKey, UNAUTHENTICATED, presented},
+    access::{Allowed, Asked, ByKey, UNAUTHENTICATED, check_open, presented},
     grants,
     http::{
         Answer, Doc, Params, Patience, Routes, Slow,
@@ -133,7 +133,10 @@ async fn follow_messages(
     Params::parse(request.uri().query().unwrap_or(""))?.only(&[])?;
     let allowed = match presented(request.headers(), true)? {
         Some(credential) => Allowed::for_own_app(&kit, Asked::from(&request), &credential).await?,
-        None if kit.anonymous.messages => Allowed::anonymous(&kit, Asked::from(&request)).await?,
+        None if kit.anonymous.messages => {
+            check_open(&kit, Asked::from(&request))?;
+            Allowed::anonymous(&kit, Asked::from(&request)).await?
+        }
         None => return Err(no_identity().into()),
     };
     let pass = Pass { allowed, token: None };

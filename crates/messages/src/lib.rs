@@ -12,6 +12,7 @@
 //! that follows the list never has one appear behind it. One message that cannot be persisted holds up no other.
 
 mod api;
+mod bounds;
 mod model;
 mod persist;
 mod retry;

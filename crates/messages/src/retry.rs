@@ -7,7 +7,7 @@ use crate::{
     rules::INVALID_MESSAGE,
     schema, store,
 };
-use angarium_base::{AppId, Error, Result, clock::Millis, error::INTERNAL};
+use angarium_base::{AppId, Error, MessageId, Result, clock::Millis, error::INTERNAL};
 use angarium_db::Tx;
 use angarium_kit::{
     Kit,
@@ -134,7 +134,8 @@ pub fn redrive(tx: &mut Tx<'_>, app: &AppId, letter: &Letter, now: Millis) -> Re
         return Err(no_message());
     }
     let body = String::from_utf8(letter.body.clone()).map_err(|_| no_message())?;
-    let message = Message { id: letter.source.clone(), received_at: letter.first_at, body };
+    let received_at = MessageId::parse(&letter.source).ok_or_else(no_message)?.made_at();
+    let message = Message { id: letter.source.clone(), received_at, body };
     let retried = Retried {
         app: app.to_string(),
         message,
@@ -155,9 +156,13 @@ pub fn next_at(now: Millis, attempts: i64) -> Millis {
 
 /// Why the store refused a message, for people.
 pub fn reason(error: &Error) -> String {
-    let cause = std::error::Error::source(error).map(ToString::to_string);
-    let text =
-        cause.map_or_else(|| error.message().to_owned(), |cause| format!("{}: {cause}", error.message()));
+    let mut text = error.message().to_owned();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
     text.chars().take(REASON_MAX_CHARS).collect()
 }
 

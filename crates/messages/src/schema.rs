@@ -1,7 +1,7 @@
 //! Schemas of messages: compiled once, held in memory, read anew when another process has changed one.
 
 use crate::{
-    Shared,
+    Shared, bounds,
     rules::{INVALID_SCHEMA, MAX_FAULTS},
     store::{self, SchemaRow},
 };
@@ -59,12 +59,16 @@ impl Schema {
     /// # Errors
     /// `invalid_schema`
     pub fn compile(document: &Value) -> Result<Validator> {
+        bounds::check(document).map_err(|why| {
+            INVALID_SCHEMA.err(format!("the document cannot be used as a JSON Schema: {why}"))
+        })?;
         // This engine's time is linear in the text, whatever the pattern; and nothing is fetched for a `$ref`.
         let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
         jsonschema::options().with_pattern_options(patterns).build(document).map_err(|error| {
             let place = error.instance_path().to_string();
             let place = if place.is_empty() { "the document".to_owned() } else { format!("`{place}`") };
-            INVALID_SCHEMA.err(format!("{place} cannot be used as a JSON Schema: {error:.500}"))
+            INVALID_SCHEMA
+                .err(format!("{place} cannot be used as a JSON Schema: {}", shortened(&error.to_string())))
         })
     }
 
@@ -95,10 +99,17 @@ impl Schema {
             .validator
             .iter_errors(&value)
             .take(MAX_FAULTS)
-            .map(|error| fault(error.instance_path().to_string(), format!("{error:.500}")))
+            .map(|error| fault(error.instance_path().to_string(), shortened(&error.masked().to_string())))
             .collect();
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
+}
+
+/// Characters of what is said of one fault.
+const SAID_MAX: usize = 300;
+
+fn shortened(text: &str) -> String {
+    text.chars().take(SAID_MAX).collect()
 }
 
 /// What several faults say, in one line.

@@ -111,6 +111,7 @@ pub async fn open(
         anonymous: Anonymous {
             t: opened_by_config("t") || is_here,
             messages: opened_by_config("messages") || is_here,
+            messages_named: opened_by_config("messages"),
             is_public: opener.listens(|address| !address.is_loopback()),
         },
         parts,

@@ -44,8 +44,15 @@ pub fn lock(dir: &Path) -> Result<File> {
 /// A connection that may write.
 pub fn writer(file: &Path) -> Result<Connection> {
     // In a folder that was made otherwise it is its owner's alone too. SQLite gives the file's companions the same mode.
-    let made = File::options().create(true).truncate(false).write(true).mode(0o600).open(file);
-    made.or_error(STORE_FAILED, "the data directory cannot be written to")?;
+    // A file that is there is not touched: closing it would give up every lock that this process has on it, and another
+    // program that closes the store then takes the log from under the server.
+    match File::options().create_new(true).write(true).mode(0o600).open(file) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            return Err(STORE_FAILED.err("the data directory cannot be written to").with_source(error));
+        }
+    }
     let connection = Connection::open(file).map_err(failed)?;
     connection
         .execute_batch(

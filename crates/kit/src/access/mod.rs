@@ -25,6 +25,7 @@ pub(crate) use credential::who;
 pub use credential::{Credential, PROXY_ISSUER, is_email, presented};
 pub use directory::{Directory, Entries, KeyEntry};
 pub use grant::{ByKey, Grant, Guard, Guarded, Public};
+pub use page::check_open;
 pub use principal::{App, Holder, Key, Principal, Roles, User};
 pub use proxy::Proxy;
 pub use role::Role;
@@ -45,6 +46,8 @@ pub struct Anonymous {
     pub t: bool,
     /// Messages: `/dummy` and `/ws`.
     pub messages: bool,
+    /// Whether the configuration names `messages`; otherwise they are open to this machine alone.
+    pub messages_named: bool,
     /// Whether others than this machine reach the listener.
     pub is_public: bool,
 }

@@ -25,6 +25,33 @@ pub(super) fn check_page(kit: &Kit, asked: Asked<'_>) -> Result<()> {
     ))
 }
 
+/// Checks what is open to whoever is on this machine: a page from elsewhere is not, though the browser is, nor is one whose
+/// name was made to lead here.
+///
+/// # Errors
+/// `foreign_origin`.
+pub fn check_open(kit: &Kit, asked: Asked<'_>) -> Result<()> {
+    let host =
+        text(asked.headers, &header::HOST).or(asked.uri.authority().map(|authority| authority.as_str()));
+    let is_here = kit.anonymous.messages_named || host.is_none_or(names_this_machine);
+    if is_here && is_own(asked.headers, asked.uri) {
+        return Ok(());
+    }
+    Err(FOREIGN_ORIGIN.err(
+        "without an identity this is open to this machine, not to pages from elsewhere: send a key or a token",
+    ))
+}
+
+/// Whether nobody else can have this name, with a port or without.
+fn names_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback || name.eq_ignore_ascii_case("localhost")
+}
+
 /// Whether the request changes something, or opens a feed.
 fn acts(asked: Asked<'_>) -> bool {
     let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(asked.method);

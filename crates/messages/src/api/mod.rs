@@ -12,7 +12,7 @@ use crate::{
 use angarium_base::{Result, error::NOT_FOUND};
 use angarium_kit::{
     Kit,
-    access::{Allowed, Grant, UNAUTHENTICATED, presented},
+    access::{Allowed, Grant, UNAUTHENTICATED, check_open, presented},
     grants,
     http::{
         Doc, Routes,
@@ -202,7 +202,10 @@ fn no_schema() -> angarium_base::Error {
 async fn caller<G: Grant>(kit: &Kit, parts: &Parts) -> Result<Allowed<G>> {
     match presented(&parts.headers, true)? {
         Some(credential) => Allowed::for_own_app(kit, parts, &credential).await,
-        None if kit.anonymous.messages => Allowed::anonymous(kit, parts).await,
+        None if kit.anonymous.messages => {
+            check_open(kit, parts.into())?;
+            Allowed::anonymous(kit, parts).await
+        }
         None => Err(UNAUTHENTICATED.err(
             "anonymous messages are not taken here: send `Authorization: Bearer <key>`, or set `anonymous = [\"messages\"]` \
              in the server's config",

@@ -5,7 +5,7 @@ use angarium_suite::{Reply, Servers, Setup, World, caller::read, eventually, is_
 use futures_util::{StreamExt, future::join_all};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, os::unix::fs::MetadataExt, time::Duration};
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
@@ -311,6 +311,58 @@ async fn documents_are_on_the_old_socket_as_they_were_posted() {
     }
 }
 
+/// What people may do to the file: it is theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_reads_the_store_beside_the_server_takes_nothing_from_it() {
+    let mut world = World::start_as(angarium_suite::embedded_only("the store is a file")).await;
+    send_lines(&world, 0..10).await;
+    persisted(&world, 10).await;
+    let file = world.data_dir().join("angarium.db");
+    for n in 0..3 {
+        // Whoever closes the store last removes its log: the server's lock says that it is not the last.
+        let inode = std::fs::metadata(&file).expect("it is there").ino();
+        let locks = std::fs::read_to_string("/proc/locks").expect("the system shows its locks");
+        let (owner, of) = (format!(" {} ", world.pid()), format!(":{inode} "));
+        let is_held = locks.lines().any(|line| line.contains(&owner) && line.contains(&of));
+        assert!(is_held, "the server has no lock on its store:\n{locks}");
+        let store = rusqlite::Connection::open(&file).expect("the store can be opened beside the server");
+        let count = store.query_row("SELECT count(*) FROM messages", [], |row| row.get::<_, i64>(0));
+        assert!(count.expect("rows") >= 10);
+        store.close().expect("it can be closed");
+        assert!(file.with_extension("db-wal").exists(), "the log is the server's, and stays");
+        for sent in 0..30 {
+            send(&world, &json!({ "n": 10 + n * 30 + sent })).await;
+        }
+        world.kill();
+        world.restart().await;
+    }
+    assert_eq!(numbers(&persisted(&world, 100).await), (0..100).collect::<Vec<_>>());
+}
+
+/// What is open to whoever is on this machine is not open to every page that a browser on it shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_from_elsewhere_neither_read_nor_write_what_is_open_on_this_machine() {
+    let world = World::start_as(angarium_suite::embedded_only("it is on loopback")).await;
+    let ask = async |method: Method, headers: &[(&'static str, &str)]| {
+        let request = world.http().request(method, format!("{}/dummy", world.url())).body("{}");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        read(request).await.expect("an answer")
+    };
+    let evil = "https://evil.example";
+    for method in [Method::GET, Method::POST] {
+        for headers in
+            [&[("origin", evil)][..], &[("sec-fetch-site", "cross-site")], &[("host", "rebound.example")]]
+        {
+            let refused = ask(method.clone(), headers).await;
+            assert_eq!((refused.status, &*refused.code()), (403, "foreign_origin"), "{method} {headers:?}");
+        }
+    }
+    let own = world.url();
+    let taken = ask(Method::POST, &[("origin", &own), ("sec-fetch-site", "same-origin")]).await;
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    assert_eq!(ask(Method::GET, &[]).await.status, 200);
+}
+
 /// A store that refuses one message, and takes it when the cause is gone.
 struct Refusal<'a>(&'a World);
 
@@ -384,6 +436,9 @@ async fn one_message_that_the_store_refuses_holds_up_no_other_and_is_redriven_on
     let items = persisted(&world, ALL as usize).await;
     let wanted: Vec<u64> = others.into_iter().chain([4_321]).collect();
     assert_eq!(numbers(&items), wanted, "there once, after the others");
-    assert_eq!(items.last().expect("an item")["id"], source);
+    let last = items.last().expect("an item");
+    assert_eq!(last["id"], source);
+    let others_came = items[ALL as usize - 2]["received_at"].as_str();
+    assert_eq!(last["received_at"].as_str(), others_came, "it came with those of its batch");
     assert_eq!(world.get("/dead-letters").await.json()["items"], json!([]));
 }
