@@ -781,6 +781,11 @@ export interface components {
         };
         /** @description Which letters to delete. */
         DeleteLetters: {
+            /**
+             * @description Says that every letter is meant, where nothing else is said.
+             * @default false
+             */
+            all: boolean;
             code?: string | null;
             /**
              * @description Only count them.

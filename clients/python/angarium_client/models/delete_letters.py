@@ -16,6 +16,7 @@ class DeleteLetters:
     """Which letters to delete.
 
     Attributes:
+        all_ (bool | Unset): Says that every letter is meant, where nothing else is said. Default: False.
         code (None | str | Unset):
         dry_run (bool | Unset): Only count them. Default: False.
         from_ (datetime.datetime | None | Unset): Given up at this instant or later.
@@ -24,6 +25,7 @@ class DeleteLetters:
         to (datetime.datetime | None | Unset): Given up before this instant.
     """
 
+    all_: bool | Unset = False
     code: None | str | Unset = UNSET
     dry_run: bool | Unset = False
     from_: datetime.datetime | None | Unset = UNSET
@@ -32,6 +34,8 @@ class DeleteLetters:
     to: datetime.datetime | None | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
+        all_ = self.all_
+
         code: None | str | Unset
         if isinstance(self.code, Unset):
             code = UNSET
@@ -71,6 +75,8 @@ class DeleteLetters:
         field_dict: dict[str, Any] = {}
 
         field_dict.update({})
+        if all_ is not UNSET:
+            field_dict["all"] = all_
         if code is not UNSET:
             field_dict["code"] = code
         if dry_run is not UNSET:
@@ -89,6 +95,7 @@ class DeleteLetters:
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
         d = dict(src_dict)
+        all_ = d.pop("all", UNSET)
 
         def _parse_code(data: object) -> None | str | Unset:
             if data is None:
@@ -154,6 +161,7 @@ class DeleteLetters:
         to = _parse_to(d.pop("to", UNSET))
 
         delete_letters = cls(
+            all_=all_,
             code=code,
             dry_run=dry_run,
             from_=from_,
