@@ -8,7 +8,7 @@ use crate::{
     sdks::libraries::Libraries,
     tenants::{Issuers, Tenant, text},
 };
-use angarium_suite::{World, eventually, tokens::now_s};
+use angarium_suite::{Setup, World, embedded_only, eventually, tokens::now_s};
 use breaker::Breaker;
 use client::{Client, offsets};
 use serde_json::{Value, json};
@@ -17,7 +17,11 @@ use std::ops::Range;
 async fn send_padded(world: &World, kind: &str, numbers: Range<u64>, padding: usize) {
     let padding = "x".repeat(padding);
     let event = |n| format!("{}\n", json!({"type": kind, "params": {"n": n, "p": padding}}));
-    let sent = world.post("/events", "application/x-ndjson", numbers.map(event).collect::<String>()).await;
+    // A connection that is kept may be closed by the server in the moment in which it is used again.
+    let caller = world.caller().without_pool();
+    let sent =
+        caller.try_post("/events", "application/x-ndjson", numbers.map(event).collect::<String>()).await;
+    let sent = sent.expect("an answer");
     assert_eq!(sent.status, 202, "{}", sent.text());
 }
 
@@ -146,8 +150,9 @@ async fn a_position_that_cannot_be_recovered_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_retention_took_is_not_recovered_and_the_rest_is() {
-    let world =
-        World::start_with("[retention.events]\nbytes = 40000\n[streams]\nretention_every = \"100ms\"").await;
+    let config = "[retention.events]\nbytes = 40000\n[streams]\nretention_every = \"100ms\"".to_owned();
+    // Kafka removes what is old by itself, when it thinks best.
+    let world = World::start_as(Setup { config, ..embedded_only("retention is the server's own") }).await;
     let mut n = 0;
     let first = eventually("retention takes something", async || {
         send_padded(&world, "n", n..n + 10, 1_000).await;
