@@ -23,7 +23,7 @@ use rdkafka::{
     Offset, TopicPartitionList,
     config::FromClientConfigAndContext,
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 use std::{
     sync::Arc,
@@ -228,8 +228,19 @@ impl Reader {
         assignment
             .add_partition_offset(span.topic.as_str(), span.partition, Offset::Offset(from))
             .and_then(|()| self.consumer.assign(&assignment))
+            .and_then(|()| self.settle())
             .map_err(|error| error_of(error, "the partition cannot be read"))?;
         self.at = Some((span.topic.clone(), span.partition, span.from));
+        Ok(())
+    }
+
+    /// Waits until librdkafka has let go of what was assigned before: a further assignment, or a close, that comes earlier may
+    /// ask it to let go of the same partition twice, and it ends the process when it has done so
+    /// (<https://github.com/confluentinc/librdkafka/issues/5573>). Its main thread serves one queue in order. Letting go was
+    /// queued before the first of these questions, and that it is done is queued before the second.
+    fn settle(&self) -> KafkaResult<()> {
+        self.consumer.assignment()?;
+        self.consumer.assignment()?;
         Ok(())
     }
 

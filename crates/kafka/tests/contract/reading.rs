@@ -91,6 +91,32 @@ async fn few_readers_serve_many_partitions_and_who_finds_none_free_is_told() {
     assert_eq!(soon(world.kafka.read(&topic, 0, 0, READ, Duration::ZERO)).await.unwrap().len(), 10);
 }
 
+/// A consumer that is assigned anew before it has let go of what it was assigned before ends the process with an assertion
+/// of librdkafka's: <https://github.com/confluentinc/librdkafka/issues/5573>.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_are_given_up_at_once_leave_a_reader_that_reads() {
+    let Some(world) = World::open_with(|options| options.readers = 2) else { return };
+    let topic = world.topic_of(1_000).await;
+    let hurried = async |seed: u64| {
+        for n in 0..400_u64 {
+            let mut from = (n * 7 + seed * 131) % 900;
+            let patience = Duration::from_micros((n * n + seed) % 41 * 200);
+            let pages = async {
+                for _ in 0..3 {
+                    let wait = Duration::from_millis(n % 3);
+                    let read = world.kafka.read(&topic, 0, from, (10, 1 << 20), wait).await.unwrap();
+                    assert_eq!(read[0].offset, from);
+                    from += read.len() as u64;
+                }
+            };
+            let _ = tokio::time::timeout(patience, pages).await;
+        }
+    };
+    soon(async { tokio::join!(hurried(0), hurried(1), hurried(2), hurried(3), hurried(4)) }).await;
+    let read = soon(world.kafka.read(&topic, 0, 3, (1, 1), Duration::ZERO)).await.unwrap();
+    assert_eq!(texts(&read), ["3"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_misses_nothing_however_often_it_is_interrupted() {
     let Some(world) = World::open() else { return };
