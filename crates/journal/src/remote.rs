@@ -44,7 +44,7 @@ use tokio_util::sync::CancellationToken;
 const KIND: &str = "type";
 /// How long a replicated append waits for Kafka.
 const REPLICATED_WITHIN: Duration = Duration::from_secs(30);
-/// How long a stream is followed that nobody watches any more.
+/// How often it is looked whether somebody still watches a stream that is followed.
 const UNWATCHED: Duration = Duration::from_secs(10);
 
 /// When an append is answered.
@@ -361,6 +361,17 @@ fn push(frames: &mut BytesMut, record: &Incoming) {
     frames.extend_from_slice(&frame);
 }
 
+/// Waits until nobody watches a stream, or others have moved what is visible of it. Until then a look for more goes on: one
+/// that was cut short again and again would never find out that its reader hands out nothing.
+async fn to_be_seen_to(tails: &Tails, stream: i64, visible: u64) {
+    loop {
+        tokio::time::sleep(UNWATCHED).await;
+        if tails.watchers(stream) == 0 || tails.end(stream) != visible {
+            return;
+        }
+    }
+}
+
 async fn follow(remote: Weak<Remote>, stream: Stream, tails: Arc<Tails>, from: u64) {
     let Some(strong) = remote.upgrade() else { return };
     let topic = strong.kafka.topic_for(&stream.app, &stream.name);
@@ -377,7 +388,7 @@ async fn follow(remote: Weak<Remote>, stream: Stream, tails: Arc<Tails>, from: u
         let next = tokio::select! {
             () = stop.cancelled() => return,
             next = follower.next() => Some(next),
-            () = tokio::time::sleep(UNWATCHED) => None,
+            () = to_be_seen_to(&tails, stream.id, visible) => None,
         };
         let Some(strong) = remote.upgrade() else { return };
         match next {

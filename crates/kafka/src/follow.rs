@@ -4,8 +4,8 @@ use crate::{Incoming, Kafka, TopicName};
 use angarium_base::Result;
 use std::time::Duration;
 
-/// How long one look waits for a record.
-const LOOK: Duration = Duration::from_secs(30);
+/// How long one look waits for a record, before the cluster is asked whether there is one.
+const LOOK: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 

@@ -74,7 +74,7 @@ const TOKEN: Param = Param::optional(
 );
 const LAST_EVENT_ID: Param = Param::optional(
     "Last-Event-ID",
-    "as `after`: what a browser's EventSource sends when it comes again",
+    "as `after`, and instead of it: what a browser's EventSource sends when it comes again",
     cursor,
 );
 
@@ -174,14 +174,16 @@ async fn follow_feed(
     let own = pass.own_streams();
     let streams = find_streams(&kit, &pass, params.get("streams").unwrap_or(&own)).await?;
     let place = Place::take(&kit, &live, &pass, if is_sse { "sse" } else { "websocket" }, &streams)?;
-    let after = match params.after()? {
+    // First the header: an EventSource comes again with the URL it began with.
+    let after = match last_event_id(request.headers())? {
         Some(cursor) => Some(cursor),
-        None => last_event_id(request.headers())?,
+        None => params.after()?,
     };
     check_after(&kit, &streams, after.as_ref()).await?;
     let reader = Reader::new(live, &kit.journal, streams, after, wants).await?;
     if let Some(patience) = request.extensions().get::<Patience>() {
         patience.ask_for(PATIENCE);
+        patience.end_with_speech();
     }
     if is_sse {
         return Ok(sse::answer(Ending::of(&kit, pass), kit, reader, place));

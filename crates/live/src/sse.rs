@@ -52,7 +52,8 @@ pub fn answer(ending: Ending, kit: Kit, reader: Reader, place: Place) -> Respons
 async fn feed(to: Sender<Bytes>, mut ending: Ending, kit: Kit, mut reader: Reader, _place: Place) {
     // Says that the feed has begun, and where: who loses the connection before the first frame can resume all the
     // same. A message without data is no event for an EventSource.
-    let hello = format!("retry: 2000\nid: {}\n\n", reader.position().encode());
+    let retry_ms = kit.limits.live.retry.as_millis();
+    let hello = format!("retry: {retry_ms}\nid: {}\n\n", reader.position().encode());
     if to.send(hello.into()).await.is_err() {
         return;
     }

@@ -1,7 +1,8 @@
 //! A socket that does not wait for ever: not for a first request, and not for a reader that takes nothing.
 //!
 //! hyper bounds the time of a request's headers once they have begun, and the body's time is bounded where
-//! it is read. What is left is who connects and asks nothing, and who asks and does not read the answer.
+//! it is read. What is left is who connects and asks nothing, who asks and does not read the answer, and who leaves in
+//! the middle of one that has no end.
 
 use angarium_kit::http::Patience;
 use std::{
@@ -75,6 +76,14 @@ impl Guarded {
     }
 }
 
+impl Guarded {
+    /// Whether the other side will say nothing more; wakes the task when that comes.
+    fn has_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        matches!(self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)), Poll::Ready(Ok(0) | Err(_)))
+    }
+}
+
 impl AsyncRead for Guarded {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -118,7 +127,12 @@ impl AsyncWrite for Guarded {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.socket).poll_flush(cx);
-        this.after_write(flushed, cx)
+        ready!(this.after_write(flushed, cx))?;
+        // hyper does not read while it answers, but flushes whenever it is woken.
+        if this.patience.ends_with_speech() && this.has_gone(cx) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the other side has gone")));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

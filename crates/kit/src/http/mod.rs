@@ -23,7 +23,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -65,6 +65,8 @@ pub struct LiveLimits {
     pub readers: usize,
     pub per_app: usize,
     pub per_principal: usize,
+    /// How long an EventSource waits before it comes again.
+    pub retry: Duration,
 }
 
 /// What happens to a reader of the live feed that is too slow.
@@ -95,26 +97,45 @@ impl Default for LiveLimits {
             readers: 10_000,
             per_app: 10_000,
             per_principal: 1_000,
+            retry: Duration::from_secs(2),
         }
     }
 }
 
-/// For how long the other side of a connection may take nothing of what it is sent. The server puts it into every
-/// request; a route that is kind to slow readers asks for more.
+/// How a connection is borne with. The server puts it into every request, and a route asks for what suits its answer.
 #[derive(Clone, Debug)]
-pub struct Patience(Arc<AtomicU32>);
+pub struct Patience(Arc<Bearing>);
+
+#[derive(Debug)]
+struct Bearing {
+    stall_s: AtomicU32,
+    ends_with_speech: AtomicBool,
+}
 
 impl Patience {
+    /// For how long the other side may take nothing of what it is sent.
     pub fn new(patience: Duration) -> Patience {
-        Patience(Arc::new(AtomicU32::new(patience.as_secs() as u32)))
+        let stall_s = AtomicU32::new(patience.as_secs() as u32);
+        Patience(Arc::new(Bearing { stall_s, ends_with_speech: AtomicBool::new(false) }))
     }
 
+    /// For a route that is kind to slow readers.
     pub fn ask_for(&self, patience: Duration) {
-        self.0.fetch_max(patience.as_secs() as u32, Relaxed);
+        self.0.stall_s.fetch_max(patience.as_secs() as u32, Relaxed);
     }
 
     pub fn get(&self) -> Duration {
-        Duration::from_secs(self.0.load(Relaxed).into())
+        Duration::from_secs(self.0.stall_s.load(Relaxed).into())
+    }
+
+    /// For an answer without an end: who will say nothing more is taken to have gone. Of any other answer, the other side
+    /// may have closed its own direction once it had asked, and still reads.
+    pub fn end_with_speech(&self) {
+        self.0.ends_with_speech.store(true, Relaxed);
+    }
+
+    pub fn ends_with_speech(&self) -> bool {
+        self.0.ends_with_speech.load(Relaxed)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Settings of the live feed.
 
-use super::invalid;
+use super::{Span, invalid};
 use angarium_base::Result;
 use angarium_kit::http::{LiveLimits, Slow};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// How far back the journal's tails know how many bytes lie before the end.
 const MAX_BACKLOG: u64 = 64 << 20;
@@ -23,12 +24,15 @@ pub struct Live {
     pub per_app: usize,
     /// Readers at a time of one key or user in one app.
     pub per_principal: usize,
+    /// How long an EventSource waits before it comes again.
+    pub retry: Span,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        let LiveLimits { backlog_bytes, readers, per_app, per_principal, .. } = LiveLimits::default();
-        Live { backlog: backlog_bytes, slow: "gap".into(), readers, per_app, per_principal }
+        let LiveLimits { backlog_bytes, readers, per_app, per_principal, retry, .. } = LiveLimits::default();
+        let slow = "gap".into();
+        Live { backlog: backlog_bytes, slow, readers, per_app, per_principal, retry: Span(retry) }
     }
 }
 
@@ -39,6 +43,9 @@ impl Live {
         }
         if self.backlog > MAX_BACKLOG {
             return Err(invalid(format!("live.backlog is at most {MAX_BACKLOG}")));
+        }
+        if !(Duration::from_millis(1)..=Duration::from_secs(60)).contains(&self.retry.0) {
+            return Err(invalid("live.retry is from 1ms to 1m"));
         }
         Ok(())
     }
@@ -51,6 +58,7 @@ impl Live {
             readers: self.readers,
             per_app: self.per_app,
             per_principal: self.per_principal,
+            retry: self.retry.0,
         }
     }
 }

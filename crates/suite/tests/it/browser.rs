@@ -2,6 +2,7 @@
 //! happens to the server. The first page is in [`home`].
 
 mod driver;
+mod event_source;
 mod home;
 
 use angarium_suite::{Setup, World, eventually};

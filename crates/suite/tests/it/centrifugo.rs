@@ -1,15 +1,14 @@
 //! The live feed for clients of Centrifugo: their own library, and what it says on the wire.
 
-mod breaker;
 mod client;
 
 use crate::{
     backup,
+    breaker::Breaker,
     sdks::libraries::Libraries,
     tenants::{Issuers, Tenant, text},
 };
 use angarium_suite::{Setup, World, embedded_only, eventually, tokens::now_s};
-use breaker::Breaker;
 use client::{Client, offsets};
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -41,8 +40,9 @@ fn recovered(subscribed: &Value) -> Vec<u64> {
 async fn followed_through_breaks(encoding: &str, breaks: usize) {
     let Some(libraries) = Libraries::for_centrifugo().await else { return };
     let world = World::start().await;
-    let breaker = Breaker::start(&world.url(), breaks).await;
-    let arguments = [&*breaker.url, world.secret_key(), "events", encoding];
+    let breaker = Breaker::start(&world.url(), breaks, 8.0..16.0).await;
+    let url = format!("ws://{}/connection/websocket", breaker.address);
+    let arguments = [&*url, world.secret_key(), "events", encoding];
     let writing = async {
         let mut n = 0;
         while breaker.broken() < breaks {
@@ -359,7 +359,7 @@ async fn after_a_restore_nobody_recovers_what_came_after_the_backup() {
 }
 
 /// A live token, made by a key.
-async fn live_token(world: &World, key: &str, body: Value) -> String {
+pub async fn live_token(world: &World, key: &str, body: Value) -> String {
     let caller = world.caller().with_key(key);
     let made =
         caller.try_post("/live/tokens", "application/json", body.to_string()).await.expect("an answer");

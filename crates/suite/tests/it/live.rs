@@ -14,6 +14,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 async fn send_of(world: &World, kind: &str, numbers: Range<u64>, padding: usize) {
@@ -156,6 +160,31 @@ async fn fifty_reconnections_under_writes_repeat_nothing_and_miss_nothing() {
         assert_eq!(seen.len() as u64, total);
         assert_eq!(seen, range(0..total), "{way:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_a_quiet_feed_is_gone_at_once() {
+    let world = World::start().await;
+    let address = world.url().trim_start_matches("http://").to_owned();
+    let mut line = TcpStream::connect(&address).await.expect("it listens");
+    let path = world.path("/live").replace(&world.url(), "");
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nAccept: text/event-stream\r\n\r\n",
+        world.secret_key()
+    );
+    line.write_all(head.as_bytes()).await.expect("it is read");
+    eventually("it is seen", async || {
+        (world.get("/live/presence").await.json()["connections"] == 1).then_some(())
+    })
+    .await;
+    line.shutdown().await.expect("the other direction stays open");
+    let mut said = String::new();
+    line.read_to_string(&mut said).await.expect("the server ends it");
+    assert!(said.contains("\nid: ") && !said.contains(": ping"), "before anything was written to it: {said}");
+    eventually("its place is free", async || {
+        (world.get("/live/presence").await.json()["connections"] == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 mod access;
 mod backup;
 mod bad_input;
+mod breaker;
 mod broker;
 mod browser;
 mod centrifugo;

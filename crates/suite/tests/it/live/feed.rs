@@ -47,8 +47,9 @@ impl Feed {
 
     async fn sse(world: &World, query: &str, last_event_id: Option<&str>) -> Feed {
         let url = world.path(&format!("/live?{query}"));
-        let mut request =
-            world.http().get(url).bearer_auth(world.secret_key()).header(ACCEPT, "text/event-stream");
+        // The answer has no end; what is waited for is each frame.
+        let request = world.http().get(url).timeout(GUARD * 60);
+        let mut request = request.bearer_auth(world.secret_key()).header(ACCEPT, "text/event-stream");
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
         }
