@@ -1149,7 +1149,7 @@ export interface components {
             /** @default refuse */
             on_mismatch: components["schemas"]["OnMismatch"];
             /** @description A JSON Schema: an object, or true or false. */
-            schema: unknown;
+            schema: Record<string, never> | boolean;
         };
         /** @description A role for a subject. */
         NewSubjectGrant: {

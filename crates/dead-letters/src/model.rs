@@ -1,11 +1,12 @@
 //! Rows of the store, and what callers send and get.
 
-use crate::rules::{Filter, LETTERS_MAX, RATE, RATE_MAX, instant, whole};
+use crate::rules::{Filter, LETTERS_MAX, RATE, RATE_MAX, instant, within};
 use angarium_base::{AppId, RedriveId, Result, clock::Millis, error::INVALID_PARAMETER, time};
 use angarium_kit::dead_letters::Letter;
+use angarium_kit::http::Whole;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Number, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 
 /// A letter as a list has it: its body is left where it is.
 #[derive(Clone, Debug)]
@@ -276,11 +277,11 @@ pub struct RedriveLetters {
     #[serde(default)]
     pub dry_run: bool,
     /// Letters a second; 100 if not given.
-    #[schemars(with = "Option<u64>", range(min = 1, max = 10_000))]
-    pub rate: Option<Number>,
+    #[schemars(range(min = 1, max = 10_000))]
+    pub rate: Option<Whole>,
     /// Letters at most.
-    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000))]
-    pub max: Option<Number>,
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub max: Option<Whole>,
 }
 
 impl RedriveLetters {
@@ -289,11 +290,11 @@ impl RedriveLetters {
     }
 
     pub fn rate(&self) -> Result<i64> {
-        Ok(whole("rate", self.rate.as_ref(), RATE_MAX)?.unwrap_or(RATE))
+        Ok(within("rate", self.rate, RATE_MAX)?.unwrap_or(RATE))
     }
 
     pub fn max(&self) -> Result<Option<i64>> {
-        whole("max", self.max.as_ref(), LETTERS_MAX)
+        within("max", self.max, LETTERS_MAX)
     }
 }
 

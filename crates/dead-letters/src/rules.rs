@@ -1,7 +1,7 @@
 //! What may be asked of dead letters, and how fast a redrive goes. Pure.
 
-use angarium_base::{Error, Result, clock::Millis, error::INVALID_PARAMETER, time};
-use serde_json::Number;
+use angarium_base::{Result, clock::Millis, error::INVALID_PARAMETER, time};
+use angarium_kit::http::Whole;
 use std::time::Duration;
 
 angarium_base::codes! {
@@ -77,16 +77,12 @@ pub fn instant(name: &str, text: Option<&str>) -> Result<Option<Millis>> {
     Ok(Some(at))
 }
 
-/// A whole number of a body from 1 to `most`, which JSON may write as `5.0` too.
-pub fn whole(name: &str, number: Option<&Number>, most: i64) -> Result<Option<i64>> {
-    let Some(number) = number else { return Ok(None) };
-    let as_float = || number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= 1e15).map(|n| n as i64);
-    let whole = number.as_i64().or_else(as_float).filter(|n| (1..=most).contains(n));
-    whole.map(Some).ok_or_else(|| too_much(name, most))
-}
-
-fn too_much(name: &str, most: i64) -> Error {
-    INVALID_PARAMETER.err(format!("`{name}` is a whole number from 1 to {most}"))
+/// A number of a body from 1 to `most`.
+pub fn within(name: &str, number: Option<Whole>, most: i64) -> Result<Option<i64>> {
+    let Some(Whole(number)) = number else { return Ok(None) };
+    let number = i64::try_from(number).ok().filter(|n| (1..=most).contains(n));
+    let too_much = || INVALID_PARAMETER.err(format!("`{name}` is a whole number from 1 to {most}"));
+    number.map(Some).ok_or_else(too_much)
 }
 
 /// How many letters are due at a rate. What could not be done in time is made good for a second, no longer: after
@@ -147,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_whole_and_within_their_bounds() {
-        let of = |text: &str| whole("rate", Some(&serde_json::from_str(text).unwrap()), 10);
-        assert_eq!((of("10").unwrap(), of("5.0").unwrap()), (Some(10), Some(5)));
-        for wrong in ["0", "11", "-1", "1.5", "1e300"] {
+    fn numbers_are_within_their_bounds() {
+        let of = |number| within("rate", Some(Whole(number)), 10);
+        assert_eq!((of(1).unwrap(), of(10).unwrap()), (Some(1), Some(10)));
+        for wrong in [0, 11, u64::MAX] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }

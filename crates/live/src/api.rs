@@ -59,7 +59,7 @@ const WHERE: Param = Param::optional(
     "where",
     "only records whose `data` is so: a path, `=`, `!=`, `<`, `<=`, `>` or `>=`, and a value, such as \
      `params.country=DE` or `params.level>=5`; up to eight times, and then all must hold",
-    text,
+    || json!({ "type": "string", "maxLength": 512, "pattern": r"^[^!=<>.]+(\.[^!=<>.]+){0,15}(!=|=|<|>)" }),
 );
 const SLOW: Param = Param::optional(
     "slow",

@@ -15,7 +15,7 @@ use angarium_kit::{
     Kit,
     access::{Allowed, Asked, Principal, User},
     grants,
-    http::{Answer, Doc, Params, Routes, read_json},
+    http::{Answer, Doc, Params, Routes, Whole, read_json},
     idempotency::{Answered, Once},
     records,
     secrets::{SECRETS_UNAVAILABLE, Secrets},
@@ -42,9 +42,9 @@ grants! {
 pub const PREFIX: &str = "ang_lt_";
 /// A longer text is no token.
 const TOKEN_MAX_BYTES: usize = 8 << 10;
-const TTL_S: u32 = 600;
-const TTL_MIN_S: u32 = 60;
-const TTL_MAX_S: u32 = 3_600;
+const TTL_S: u64 = 600;
+const TTL_MIN_S: u64 = 60;
+const TTL_MAX_S: u64 = 3_600;
 pub const MAX_STREAMS: usize = 16;
 const SUBJECT_MAX: usize = 255;
 /// What the key of tokens is sealed for, and what tokens are.
@@ -77,11 +77,11 @@ struct NewLiveToken {
     streams: Vec<String>,
     /// For how long, in seconds; 600 if not given.
     #[serde(default)]
-    #[schemars(range(min = 60, max = 3600))]
-    ttl_s: Option<u32>,
+    #[schemars(range(min = 60, max = 3600), extend("format" = "uint32"))]
+    ttl_s: Option<Whole>,
     /// Who it is for, as presence shows it.
     #[serde(default)]
-    #[schemars(length(min = 1, max = 255))]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"))]
     subject: Option<String>,
     /// Whether it may ask who else follows; no, if not given.
     #[serde(default)]
@@ -211,7 +211,7 @@ async fn create_live_token(
     params.only(&[])?;
     let once = Once::of(&request);
     let new: NewLiveToken = read_json(&kit, request).await?;
-    let ttl_s = checked(&new)?;
+    let ttl_ms = checked(&new)?;
     for stream in &new.streams {
         records::find_stream(&kit, &allowed, stream).await?;
     }
@@ -220,7 +220,7 @@ async fn create_live_token(
         streams: new.streams,
         subject: new.subject,
         presence: new.presence,
-        expires_at: kit.clock.now() + i64::from(ttl_s) * 1_000,
+        expires_at: kit.clock.now() + ttl_ms,
         by: minter(allowed.principal.as_ref()).ok_or_else(over)?,
     };
     let made = LiveTokenMade {
@@ -241,8 +241,8 @@ async fn create_live_token(
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
 
-/// How long the token is to be good, in seconds.
-fn checked(new: &NewLiveToken) -> Result<u32> {
+/// How long the token is to be good.
+fn checked(new: &NewLiveToken) -> Result<Millis> {
     if new.streams.is_empty() || new.streams.len() > MAX_STREAMS {
         return Err(INVALID_PARAMETER.err(format!("`streams` names 1 to {MAX_STREAMS} streams")));
     }
@@ -253,11 +253,11 @@ fn checked(new: &NewLiveToken) -> Result<u32> {
         return Err(INVALID_PARAMETER
             .err(format!("`subject` has 1 to {SUBJECT_MAX} characters, none of them a control character")));
     }
-    let ttl_s = new.ttl_s.unwrap_or(TTL_S);
+    let ttl_s = new.ttl_s.map_or(TTL_S, |Whole(ttl_s)| ttl_s);
     if !(TTL_MIN_S..=TTL_MAX_S).contains(&ttl_s) {
         return Err(INVALID_PARAMETER.err(format!("`ttl_s` is {TTL_MIN_S} to {TTL_MAX_S} seconds")));
     }
-    Ok(ttl_s)
+    Ok(ttl_s as Millis * 1_000)
 }
 
 fn minter(principal: Option<&Principal>) -> Option<Minter> {

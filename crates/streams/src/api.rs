@@ -11,7 +11,7 @@ use angarium_kit::{
     access::{Allowed, FORBIDDEN, Grant},
     grants,
     http::{
-        Answer, Doc, Params, Routes,
+        Answer, Doc, Params, Routes, Whole,
         doc::{self, AFTER, LIMIT, Param},
         parse_duration, read_json,
     },
@@ -25,7 +25,7 @@ use axum::{
 };
 use http::{StatusCode, header};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 
@@ -301,9 +301,9 @@ fn bounded_wait(kit: &Kit, wait: Duration) -> Result<Duration> {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "GroupPoll")]
 struct Poll {
-    #[serde(default = "default_max", deserialize_with = "whole")]
+    #[serde(default = "default_max")]
     #[schemars(range(min = 1, max = 10_000))]
-    max: u64,
+    max: Whole,
     #[serde(default)]
     wait: Option<Wait>,
     /// Who polls, of those that share the group.
@@ -312,18 +312,8 @@ struct Poll {
     consumer: String,
 }
 
-fn default_max() -> u64 {
-    100
-}
-
-/// A whole number, which JSON may write as `5.0` too.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
-    let number = serde_json::Number::deserialize(deserializer)?;
-    let as_float = || number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=1e15).contains(n));
-    number
-        .as_u64()
-        .or_else(|| as_float().map(|n| n as u64))
-        .ok_or_else(|| D::Error::custom(format!("{number} is no whole number from 0 on")))
+fn default_max() -> Whole {
+    Whole(100)
 }
 
 /// A duration in words, or milliseconds.
@@ -331,11 +321,7 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64,
 #[schemars(rename = "PollWait")]
 #[serde(untagged, expecting = "`wait` is a duration such as 20s, or milliseconds")]
 enum Wait {
-    Milliseconds(
-        #[schemars(range(max = 60_000))]
-        #[serde(deserialize_with = "whole")]
-        u64,
-    ),
+    Milliseconds(#[schemars(range(max = 60_000))] Whole),
     Text(#[schemars(regex(pattern = doc::WAIT_PATTERN))] String),
 }
 
@@ -350,17 +336,17 @@ async fn poll_group(
     let poll: Poll = read_json(&kit, request).await?;
     check_name("group", &path.group)?;
     check_consumer(&poll.consumer)?;
-    if !(1..=POLL_MAX).contains(&poll.max) {
+    if !(1..=POLL_MAX).contains(&poll.max.0) {
         return Err(INVALID_PARAMETER.err(format!("`max` is a whole number from 1 to {POLL_MAX}")).into());
     }
     let wait = match poll.wait {
         None => Duration::ZERO,
-        Some(Wait::Milliseconds(ms)) => Duration::from_millis(ms),
+        Some(Wait::Milliseconds(Whole(ms))) => Duration::from_millis(ms),
         Some(Wait::Text(text)) => parse_duration("wait", &text)?,
     };
     let wait = bounded_wait(&kit, wait)?;
     let stream = find(&kit, &allowed, &path.stream).await?;
-    let polling = kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, wait);
+    let polling = kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max.0, wait);
     let polled = tokio::select! {
         polled = kit.stop.run_until_cancelled(polling) => polled,
         () = allowed.ended(&kit) => return Err(records::ended().into()),
@@ -368,7 +354,7 @@ async fn poll_group(
     let handed = match polled {
         Some(handed) => handed?,
         None => {
-            kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max, Duration::ZERO).await?
+            kit.journal.poll_group(&stream, &path.group, &poll.consumer, poll.max.0, Duration::ZERO).await?
         }
     };
     let mut body = String::with_capacity(1 << 16);

@@ -49,6 +49,7 @@ from .new_email_grant import NewEmailGrant
 from .new_key import NewKey
 from .new_live_token import NewLiveToken
 from .new_message_schema import NewMessageSchema
+from .new_message_schema_schema_type_0 import NewMessageSchemaSchemaType0
 from .new_subject_grant import NewSubjectGrant
 from .presence import Presence
 from .present import Present
@@ -126,6 +127,7 @@ __all__ = (
     "NewKey",
     "NewLiveToken",
     "NewMessageSchema",
+    "NewMessageSchemaSchemaType0",
     "NewSubjectGrant",
     "Presence",
     "Present",

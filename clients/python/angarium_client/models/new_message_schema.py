@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import (
+    TYPE_CHECKING,
     Any,
     Literal,
     Self,
@@ -13,6 +14,10 @@ from attrs import define as _attrs_define
 
 from ..types import UNSET, Unset
 
+if TYPE_CHECKING:
+    from ..models.new_message_schema_schema_type_0 import NewMessageSchemaSchemaType0
+
+
 T = TypeVar("T", bound="NewMessageSchema")
 
 
@@ -21,16 +26,24 @@ class NewMessageSchema:
     """A JSON Schema, and what becomes of messages that it does not allow.
 
     Attributes:
-        schema (Any): A JSON Schema: an object, or true or false.
+        schema (bool | NewMessageSchemaSchemaType0): A JSON Schema: an object, or true or false.
         on_mismatch (Literal['refuse'] | Literal['set_aside'] | Unset): What becomes of a message that its app's schema
             does not allow.
     """
 
-    schema: Any
+    schema: bool | NewMessageSchemaSchemaType0
     on_mismatch: Literal["refuse", "set_aside"] | Unset = UNSET
 
     def to_dict(self) -> dict[str, Any]:
-        schema = self.schema
+        from ..models.new_message_schema_schema_type_0 import (
+            NewMessageSchemaSchemaType0,
+        )
+
+        schema: bool | dict[str, Any]
+        if isinstance(self.schema, NewMessageSchemaSchemaType0):
+            schema = self.schema.to_dict()
+        else:
+            schema = self.schema
 
         on_mismatch: Literal["refuse", "set_aside"] | Unset
         if isinstance(self.on_mismatch, Unset):
@@ -52,8 +65,24 @@ class NewMessageSchema:
 
     @classmethod
     def from_dict(cls, src_dict: Mapping[str, Any]) -> Self:
+        from ..models.new_message_schema_schema_type_0 import (
+            NewMessageSchemaSchemaType0,
+        )
+
         d = dict(src_dict)
-        schema = d.pop("schema")
+
+        def _parse_schema(data: object) -> bool | NewMessageSchemaSchemaType0:
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                schema_type_0 = NewMessageSchemaSchemaType0.from_dict(data)
+
+                return schema_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(bool | NewMessageSchemaSchemaType0, data)
+
+        schema = _parse_schema(d.pop("schema"))
 
         def _parse_on_mismatch(data: object) -> Literal["refuse", "set_aside"] | Unset:
             if isinstance(data, Unset):

@@ -10,6 +10,7 @@ pub mod openapi;
 mod params;
 mod problem;
 mod routes;
+mod whole;
 
 pub use address::TrustedProxies;
 pub use body::{Budget, Content, Held, read_body, read_json, read_raw};
@@ -18,6 +19,7 @@ pub use layer::{Inside, RequestName, around, attend, client_of_parts};
 pub use params::{Params, parse_duration};
 pub use problem::{Answer, Problem, problem_body};
 pub use routes::{Arguments, Operation, Routes};
+pub use whole::Whole;
 
 use std::{
     net::SocketAddr,

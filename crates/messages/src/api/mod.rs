@@ -180,6 +180,7 @@ struct MessagePage {
 #[serde(deny_unknown_fields)]
 struct SchemaBody {
     /// A JSON Schema: an object, or true or false.
+    #[schemars(extend("type" = ["object", "boolean"]))]
     schema: Value,
     #[serde(default)]
     on_mismatch: OnMismatch,

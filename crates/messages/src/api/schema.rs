@@ -69,10 +69,9 @@ pub async fn delete_schema(
     let (app, now) = (allowed.app_id().clone(), kit.clock.now());
     kit.db
         .write(move |tx| {
-            if !store::delete_schema(tx, &app)? {
-                return Err(no_schema());
+            if store::delete_schema(tx, &app)? {
+                audit.write(tx, now, &change("messages.delete_schema", app.as_str(), json!({})));
             }
-            audit.write(tx, now, &change("messages.delete_schema", app.as_str(), json!({})));
             Ok(())
         })
         .await?;
