@@ -192,8 +192,8 @@ async fn follow_feed(
 }
 
 fn as_socket(request: &mut Request, kit: Kit, pass: Pass, reader: Reader, place: Place) -> Result<Response> {
-    let terms = Terms { subprotocol: None, most_bytes: MAX_SAID_BYTES };
-    let (response, socket) = upgrade(request, terms).map_err(|error| {
+    let terms = Terms { subprotocols: &[], most_bytes: MAX_SAID_BYTES, takes_binary: false };
+    let (response, _, socket) = upgrade(request, terms).map_err(|error| {
         let ways = "without a WebSocket, ask for the feed with `Accept: text/event-stream`";
         error.code().err(format!("{}; {ways}", error.message()))
     })?;

@@ -163,7 +163,7 @@ impl Native {
 /// Hears out a client that has nothing to say here; pings are answered meanwhile.
 async fn listen(socket: &Socket) -> Ended {
     loop {
-        if let Err(ended) = socket.read_text().await {
+        if let Err(ended) = socket.read().await {
             return ended;
         }
     }

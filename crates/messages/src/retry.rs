@@ -47,11 +47,27 @@ async fn try_due(kit: &Kit, shared: &Shared, stop: &CancellationToken) -> Result
             .await?;
         kit.metrics.messages_retrying.set(waiting);
         let count = due.len();
+        let mut given_up = 0;
+        let mut tried = Ok(());
         for retried in due {
             if stop.is_cancelled() {
-                return Ok(());
+                break;
             }
-            attempt(kit, shared, retried).await?;
+            match attempt(kit, shared, retried).await {
+                Ok(GaveUp(yes)) => given_up += u32::from(yes),
+                Err(error) => {
+                    tried = Err(error);
+                    break;
+                }
+            }
+        }
+        if given_up > 0 {
+            // One line for all of them: where one message cannot be stored, thousands may be like it.
+            tracing::warn!(messages = given_up, "messages were given up: they are dead letters now");
+        }
+        tried?;
+        if stop.is_cancelled() {
+            return Ok(());
         }
         if count < SOME as usize {
             return Ok(());
@@ -59,8 +75,11 @@ async fn try_due(kit: &Kit, shared: &Shared, stop: &CancellationToken) -> Result
     }
 }
 
+/// Whether a message became a dead letter.
+struct GaveUp(bool);
+
 /// Tries one message again.
-async fn attempt(kit: &Kit, shared: &Shared, retried: Retried) -> Result<()> {
+async fn attempt(kit: &Kit, shared: &Shared, retried: Retried) -> Result<GaveUp> {
     let app = AppId::parse(&retried.app).ok_or_else(|| INTERNAL.err("a message to retry has no app"))?;
     let schema = shared.schemas.of(kit, &app).await?;
     if let Some(schema) = schema.as_deref().filter(|schema| schema.sets_aside())
@@ -83,7 +102,7 @@ async fn attempt(kit: &Kit, shared: &Shared, retried: Retried) -> Result<()> {
     match outcome {
         Ok(rows) => {
             kit.metrics.messages_persisted.inc_by(rows);
-            Ok(())
+            Ok(GaveUp(false))
         }
         Err(error) if !is_about_a_row(&error) => Err(error),
         Err(error) if retried.attempts + 1 >= shared.settings.attempts => {
@@ -92,12 +111,13 @@ async fn attempt(kit: &Kit, shared: &Shared, retried: Retried) -> Result<()> {
         Err(error) => {
             let (code, reason) = (error.code().name, reason(&error));
             let next_at = next_at(kit.clock.now(), retried.attempts + 1);
-            kit.db.write(move |tx| store::fail_retry(tx, &app, &retried, next_at, (code, &reason))).await
+            kit.db.write(move |tx| store::fail_retry(tx, &app, &retried, next_at, (code, &reason))).await?;
+            Ok(GaveUp(false))
         }
     }
 }
 
-async fn give_up(kit: &Kit, app: &AppId, retried: Retried, code: &str, reason: String) -> Result<()> {
+async fn give_up(kit: &Kit, app: &AppId, retried: Retried, code: &str, reason: String) -> Result<GaveUp> {
     let (inbox, now) = (Inbox::of(kit, app).await?, kit.clock.now());
     let letter = Letter {
         kind: KIND.to_owned(),
@@ -111,7 +131,7 @@ async fn give_up(kit: &Kit, app: &AppId, retried: Retried, code: &str, reason: S
         media_type: "application/json".to_owned(),
         body: retried.message.body.clone().into_bytes(),
     };
-    tracing::warn!(%app, id = retried.message.id, code, "a message was given up: it is a dead letter now");
+    tracing::debug!(%app, id = retried.message.id, code, "a message is given up");
     let app = app.clone();
     let given_up = kit
         .db
@@ -124,7 +144,7 @@ async fn give_up(kit: &Kit, app: &AppId, retried: Retried, code: &str, reason: S
         })
         .await?;
     Inbox::count(kit, KIND, Change::GivenUp, given_up.into());
-    Ok(())
+    Ok(GaveUp(given_up))
 }
 
 /// Makes a message that was given up due again.

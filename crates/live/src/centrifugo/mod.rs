@@ -17,7 +17,7 @@
 //! | `follower` | a cursor into a stream |
 //! | `wire`, `json`, `protobuf` | what is said, and how it is written |
 //! | `codes` | the numbers of errors and of ends |
-//! | `socket` | frames in and out |
+//! | `socket` | what a session says and hears, as frames |
 
 mod codes;
 mod commands;
@@ -30,7 +30,10 @@ mod socket;
 mod speaker;
 mod wire;
 
-use crate::Live;
+use crate::{
+    Live,
+    socket::{Terms, upgrade},
+};
 use angarium_base::error::UNSUPPORTED_MEDIA_TYPE;
 use angarium_kit::{
     Kit,
@@ -39,7 +42,7 @@ use angarium_kit::{
 };
 use axum::{
     Extension,
-    extract::{FromRequestParts, Request, State, WebSocketUpgrade},
+    extract::{Request, State},
     response::Response,
 };
 use http::{HeaderMap, header};
@@ -50,8 +53,6 @@ use wire::Encoding;
 
 /// A frame of a client's: some commands, of which a token is the longest part.
 const MAX_SAID_BYTES: usize = 64 << 10;
-/// What an idle connection holds in each direction.
-const BUFFER_BYTES: usize = 2 << 10;
 /// What clients that speak Protobuf ask for.
 const PROTOBUF: &str = "centrifuge-protobuf";
 const JSON: &str = "centrifuge-json";
@@ -77,24 +78,18 @@ async fn connect_centrifugo(
     _: Public,
     State(kit): State<Kit>,
     Extension(live): Extension<Arc<Live>>,
-    request: Request,
+    mut request: Request,
 ) -> Answer<Response> {
-    let (mut parts, _) = request.into_parts();
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &kit).await else {
-        return Err(UNSUPPORTED_MEDIA_TYPE.err("this is for WebSockets").into());
-    };
-    let header = bearer(&parts.headers);
-    let upgrade = upgrade
-        .protocols([PROTOBUF, JSON])
-        .max_message_size(MAX_SAID_BYTES)
-        .max_frame_size(MAX_SAID_BYTES)
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES);
-    Ok(upgrade.on_upgrade(async move |socket| {
-        let is_protobuf = socket.protocol().is_some_and(|protocol| protocol == PROTOBUF);
-        let encoding = if is_protobuf { Encoding::Protobuf } else { Encoding::Json };
-        Session::new(kit, live, encoding, header).serve(Socket::new(socket, encoding)).await;
-    }))
+    let header = bearer(request.headers());
+    let terms = Terms { subprotocols: &[PROTOBUF, JSON], most_bytes: MAX_SAID_BYTES, takes_binary: true };
+    let (response, subprotocol, socket) = upgrade(&mut request, terms)?;
+    let encoding = if subprotocol == Some(PROTOBUF) { Encoding::Protobuf } else { Encoding::Json };
+    tokio::spawn(async move {
+        if let Some(socket) = socket.await {
+            Session::new(kit, live, encoding, header).serve(Socket::new(socket, encoding)).await;
+        }
+    });
+    Ok(response)
 }
 
 /// The key or token of the Authorization header. Another scheme is none: the first command may have one.

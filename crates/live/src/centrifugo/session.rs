@@ -22,6 +22,7 @@ use crate::{
     pass::{Pass, until},
     presence::{Change, Present, new_client},
     seats::Seat,
+    socket::Ended,
 };
 use angarium_base::{AppId, Result};
 use angarium_kit::Kit;
@@ -81,7 +82,7 @@ pub struct Subscription {
 
 /// What happens next.
 enum Turn {
-    Said(Result<Bytes, Gone>),
+    Said(Result<Bytes, Ended>),
     Published(usize, Result<Step>),
     Changed(Change),
     /// Apps, keys or roles have changed, or it is time to look.
@@ -92,7 +93,15 @@ enum Turn {
 /// Why a session ends.
 pub enum End {
     Gone,
+    /// The client said goodbye, or something that no WebSocket may.
+    Left(Ended),
     Disconnect(Disconnect),
+}
+
+impl From<Ended> for End {
+    fn from(ended: Ended) -> End {
+        End::Left(ended)
+    }
 }
 
 impl From<Gone> for End {
@@ -129,16 +138,18 @@ impl Session {
     }
 
     /// Serves a connection to its end.
-    pub async fn serve(mut self, mut socket: Socket) {
-        let Err(end) = self.run(&mut socket).await;
+    pub async fn serve(mut self, socket: Socket) {
+        let Err(end) = self.run(&socket).await;
         // Those who are left see that it is gone before it says goodbye.
         self.subscriptions.clear();
-        if let End::Disconnect(why) = end {
-            socket.close(why).await;
+        match end {
+            End::Gone => {}
+            End::Left(ended) => socket.leave(ended).await,
+            End::Disconnect(why) => socket.close(why).await,
         }
     }
 
-    async fn run(&mut self, socket: &mut Socket) -> Result<std::convert::Infallible, End> {
+    async fn run(&mut self, socket: &Socket) -> Result<std::convert::Infallible, End> {
         let mut directory = self.kit.directory.changes();
         let stop = self.kit.stop.clone();
         loop {
@@ -163,7 +174,7 @@ impl Session {
         }
     }
 
-    async fn hear(&mut self, frame: &[u8], socket: &mut Socket) -> Result<(), End> {
+    async fn hear(&mut self, frame: &[u8], socket: &Socket) -> Result<(), End> {
         let commands = self.encoding.commands(frame).ok_or(codes::BAD_REQUEST)?;
         if commands.len() > COMMANDS_MAX {
             return Err(codes::BAD_REQUEST.into());
@@ -188,7 +199,7 @@ impl Session {
         self.pong_by = None;
     }
 
-    async fn flush(&mut self, socket: &mut Socket) -> Result<(), End> {
+    async fn flush(&mut self, socket: &Socket) -> Result<(), End> {
         if !self.out.is_empty() {
             socket.write(std::mem::take(&mut self.out)).await?;
         }

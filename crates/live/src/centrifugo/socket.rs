@@ -1,18 +1,16 @@
-//! The connection under a session: frames in and out, and how it is closed. All that knows what a WebSocket is made of.
+//! The connection under a session: what is said in frames, for so long as the client takes it, and how it is closed.
 
 use super::{codes::Disconnect, wire::Encoding};
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use crate::socket::{self, Code, Ended, frames};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// A reader that takes nothing for this long is cut off; it recovers from the stream when it is back.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a farewell may take.
-const FAREWELL: Duration = Duration::from_secs(1);
 
 pub struct Socket {
-    inner: WebSocket,
+    inner: socket::Socket,
     encoding: Encoding,
 }
 
@@ -21,43 +19,36 @@ pub struct Socket {
 pub struct Gone;
 
 impl Socket {
-    pub fn new(inner: WebSocket, encoding: Encoding) -> Socket {
+    pub fn new(inner: socket::Socket, encoding: Encoding) -> Socket {
         Socket { inner, encoding }
     }
 
     /// The next frame of the client's. Cancel-safe.
-    pub async fn read(&mut self) -> Result<Bytes, Gone> {
-        loop {
-            match self.inner.recv().await {
-                Some(Ok(Message::Text(text))) => return Ok(text.into()),
-                Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Gone),
-            }
-        }
+    ///
+    /// # Errors
+    /// Why there is no more, for [`Socket::leave`].
+    pub async fn read(&self) -> Result<Bytes, Ended> {
+        self.inner.read().await
     }
 
-    pub async fn write(&mut self, frame: Vec<u8>) -> Result<(), Gone> {
-        let frame = Bytes::from(frame);
-        let message = match self.encoding {
-            Encoding::Json => Message::Text(Utf8Bytes::try_from(frame).map_err(|_| Gone)?),
-            Encoding::Protobuf => Message::Binary(frame),
+    pub async fn write(&self, said: Vec<u8>) -> Result<(), Gone> {
+        let opcode = match self.encoding {
+            Encoding::Json => frames::TEXT,
+            Encoding::Protobuf => frames::BINARY,
         };
-        match timeout(WRITE_TIMEOUT, self.inner.send(message)).await {
+        match timeout(WRITE_TIMEOUT, self.inner.write(frames::frame(opcode, &said))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Gone),
         }
     }
 
     /// Says why, and ends it.
-    pub async fn close(mut self, why: Disconnect) {
-        let frame = CloseFrame { code: why.code, reason: Utf8Bytes::from_static(why.reason) };
-        let farewell = async {
-            self.inner.send(Message::Close(Some(frame))).await.ok()?;
-            // The client answers; who would close at once may take the reason away from it.
-            while self.inner.recv().await?.is_ok() {}
-            Some(())
-        };
-        let _ = timeout(FAREWELL, farewell).await;
+    pub async fn close(&self, why: Disconnect) {
+        self.inner.close(Code(why.code), why.reason).await;
+    }
+
+    /// Answers a client's goodbye, or says what it must not.
+    pub async fn leave(&self, ended: Ended) {
+        self.inner.leave(ended).await;
     }
 }

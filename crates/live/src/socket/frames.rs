@@ -13,14 +13,14 @@ pub const CLOSE: u8 = 0x8;
 pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xa;
 const CONTINUATION: u8 = 0x0;
-const BINARY: u8 = 0x2;
+pub const BINARY: u8 = 0x2;
 
 /// Why a connection ends (§7.4.1), or one of an application's own, from 4000 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub u16);
 
 impl Code {
-    #[allow(dead_code, reason = "for a session that ends as it should")]
+    #[cfg(test)]
     pub const NORMAL: Code = Code(1000);
     pub const AWAY: Code = Code(1001);
     pub const PROTOCOL: Code = Code(1002);
@@ -44,6 +44,7 @@ pub struct Fault(pub Code, pub &'static str);
 #[derive(Debug, PartialEq, Eq)]
 pub enum Said {
     Text(String),
+    Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong,
     Close(Code),
@@ -126,15 +127,16 @@ pub fn frame_at(ours: &[u8], at: usize) -> Option<Place> {
 /// Puts together what a client says. It keeps nothing while nothing is half said.
 pub struct Ear {
     most_bytes: usize,
+    takes_binary: bool,
     unread: Vec<u8>,
-    /// A text message whose end has not come yet.
-    begun: Option<Vec<u8>>,
+    /// A message whose end has not come yet, and whether it is text.
+    begun: Option<(bool, Vec<u8>)>,
 }
 
 impl Ear {
-    /// Listens to messages of at most `most_bytes`.
-    pub fn new(most_bytes: usize) -> Ear {
-        Ear { most_bytes, unread: Vec::new(), begun: None }
+    /// Listens to messages of at most `most_bytes`, of text, or of bytes too.
+    pub fn new(most_bytes: usize, takes_binary: bool) -> Ear {
+        Ear { most_bytes, takes_binary, unread: Vec::new(), begun: None }
     }
 
     /// Takes in what was read. [`Ear::next`] is to be called until it has nothing before more is read: so no more is
@@ -174,8 +176,10 @@ impl Ear {
             PING => return Ok(Some(Said::Ping(payload))),
             PONG => return Ok(Some(Said::Pong)),
             CLOSE => return closing(&payload).map(|code| Some(Said::Close(code))),
-            BINARY => return Err(Fault(Code::UNSUPPORTED, "only text is understood here")),
-            TEXT if self.begun.is_some() => {
+            BINARY if !self.takes_binary => {
+                return Err(Fault(Code::UNSUPPORTED, "only text is understood here"));
+            }
+            TEXT | BINARY if self.begun.is_some() => {
                 return Err(Fault(Code::PROTOCOL, "a message begins before the one before it has ended"));
             }
             CONTINUATION if self.begun.is_none() => {
@@ -183,7 +187,7 @@ impl Ear {
             }
             _ => {}
         }
-        let mut message = self.begun.take().unwrap_or_default();
+        let (is_text, mut message) = self.begun.take().unwrap_or((head.opcode == TEXT, Vec::new()));
         if message.len() + payload.len() > self.most_bytes {
             return Err(TOO_LARGE);
         }
@@ -193,8 +197,11 @@ impl Ear {
             message.extend_from_slice(&payload);
         }
         if !head.is_last {
-            self.begun = Some(message);
+            self.begun = Some((is_text, message));
             return Ok(None);
+        }
+        if !is_text {
+            return Ok(Some(Said::Binary(message)));
         }
         let text = String::from_utf8(message).map_err(|_| Fault(Code::NOT_UTF8, "a text is not UTF-8"))?;
         Ok(Some(Said::Text(text)))
@@ -285,7 +292,7 @@ mod tests {
     }
 
     fn heard(bytes: &[u8]) -> Result<Vec<Said>, Fault> {
-        let (mut ear, mut all) = (Ear::new(1_000), Vec::new());
+        let (mut ear, mut all) = (Ear::new(1_000, false), Vec::new());
         ear.hear(bytes);
         while let Some(said) = ear.next()? {
             all.push(said);
@@ -318,7 +325,7 @@ mod tests {
             ]
         };
         assert_eq!(heard(&bytes).unwrap(), expected());
-        let (mut ear, mut all) = (Ear::new(1_000), Vec::new());
+        let (mut ear, mut all) = (Ear::new(1_000, false), Vec::new());
         for byte in bytes {
             ear.hear(&[byte]);
             while let Some(said) = ear.next().unwrap() {
@@ -353,6 +360,18 @@ mod tests {
         ] {
             assert_eq!(heard(&bytes).unwrap_err().0, Code(code), "{:?}", &bytes[..bytes.len().min(12)]);
         }
+    }
+
+    #[test]
+    fn bytes_are_taken_where_they_are_understood() {
+        let mut ear = Ear::new(1_000, true);
+        for part in [said(BINARY, b"\xff"), said(FIN, b"\0"), said(FIN | TEXT, b"text")] {
+            ear.hear(&part);
+        }
+        assert_eq!(ear.next(), Ok(Some(Said::Binary(b"\xff\0".to_vec()))));
+        assert_eq!(ear.next(), Ok(Some(Said::Text("text".into()))));
+        ear.hear(&[said(BINARY, b"a"), said(FIN | BINARY, b"b")].concat());
+        assert_eq!(ear.next().unwrap_err().0, Code::PROTOCOL);
     }
 
     #[test]

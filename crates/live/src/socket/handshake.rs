@@ -14,20 +14,23 @@ const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// What is agreed on with a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// Chosen if the client offers it.
-    pub subprotocol: Option<&'static str>,
+    /// The first of them that the client offers is chosen.
+    pub subprotocols: &'static [&'static str],
     /// Bytes of a message that the client may say.
     pub most_bytes: usize,
+    /// Whether it may say bytes that are no text.
+    pub takes_binary: bool,
 }
 
-/// The answer to a request for a WebSocket, and the socket, which is there once the answer has been sent.
+/// The answer to a request for a WebSocket, the subprotocol that was chosen, and the socket, which is there once the
+/// answer has been sent.
 ///
 /// # Errors
 /// `unsupported_media_type` for a request that asks for none, or for one that is not made so.
 pub fn upgrade(
     request: &mut Request,
     terms: Terms,
-) -> Result<(Response, impl Future<Output = Option<Socket>> + Send + use<>)> {
+) -> Result<(Response, Option<&'static str>, impl Future<Output = Option<Socket>> + Send + use<>)> {
     let headers = request.headers();
     if *request.method() != Method::GET || !names(headers, header::UPGRADE, "websocket") {
         return Err(UNSUPPORTED_MEDIA_TYPE.err("this is a WebSocket; ask for it with `Upgrade: websocket`"));
@@ -42,7 +45,8 @@ pub fn upgrade(
     let accept = accept_of(
         key.ok_or_else(|| UNSUPPORTED_MEDIA_TYPE.err("`Sec-WebSocket-Key` is 16 bytes in base64"))?,
     );
-    let agreed = terms.subprotocol.filter(|name| names(headers, header::SEC_WEBSOCKET_PROTOCOL, name));
+    let offers = |name: &&&str| names(headers, header::SEC_WEBSOCKET_PROTOCOL, name);
+    let agreed = terms.subprotocols.iter().find(offers).copied();
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let on_upgrade =
         on_upgrade.ok_or_else(|| UNSUPPORTED_MEDIA_TYPE.err("a WebSocket is asked for over HTTP/1.1"))?;
@@ -56,8 +60,8 @@ pub fn upgrade(
         answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
     // Who goes away before the answer has no socket.
-    let socket = async move { on_upgrade.await.ok().map(|upgraded| Socket::new(upgraded, terms.most_bytes)) };
-    Ok((response, socket))
+    let socket = async move { on_upgrade.await.ok().map(|upgraded| Socket::new(upgraded, terms)) };
+    Ok((response, agreed, socket))
 }
 
 /// Whether a header lists `wanted`, whatever its case.

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  upgrade(request) ─▶ 101, and a future of the Socket
-//!  Socket   write_text, ping   one frame, written when it returns
-//!           write_raw          frames made elsewhere (`frames::frame`), as they are
-//!           read_text          the next text; pings are answered meanwhile
-//!           close              says why, and waits a moment for the other side
+//!  Socket   write   frames made elsewhere (`frames::frame`), as they are, written when it returns
+//!           put     the same to be written by `flush`
+//!           read    the next message; pings are answered meanwhile
+//!           close   says why, and waits a moment for the other side
 //! ```
 //!
 //! All methods take `&self`: one task may read and write in a `select!`, or one task may read while another writes. An
@@ -62,45 +62,32 @@ pub enum Ended {
     Broken,
 }
 
-#[allow(dead_code, reason = "what a session that talks needs, and the feed of its own does not")]
 impl Socket {
-    fn new(upgraded: hyper::upgrade::Upgraded, most_bytes: usize) -> Socket {
+    fn new(upgraded: hyper::upgrade::Upgraded, terms: Terms) -> Socket {
         Socket(Mutex::new(Inner {
             io: TokioIo::new(upgraded),
-            ear: Ear::new(most_bytes),
+            ear: Ear::new(terms.most_bytes, terms.takes_binary),
             out: VecDeque::new(),
             pong: None,
             ended: None,
         }))
     }
 
-    /// The next text that the client says. Cancel-safe. Whoever is told that it has ended calls [`Socket::leave`].
+    /// The next message of the client's. Cancel-safe. Whoever is told that it has ended calls [`Socket::leave`].
     ///
     /// # Errors
     /// Why there is no more; the same each time.
-    pub async fn read_text(&self) -> Result<String, Ended> {
-        poll_fn(|cx| self.0.lock().poll_text(cx)).await
-    }
-
-    /// Writes a text.
-    ///
-    /// # Errors
-    /// When the connection is broken.
-    pub async fn write_text(&self, text: &str) -> io::Result<()> {
-        self.write_raw(frames::frame(frames::TEXT, text.as_bytes())).await
+    pub async fn read(&self) -> Result<Bytes, Ended> {
+        poll_fn(|cx| self.0.lock().poll_read(cx)).await
     }
 
     /// Writes whole frames as they are.
     ///
     /// # Errors
     /// When the connection is broken.
-    pub async fn write_raw(&self, frames: Bytes) -> io::Result<()> {
+    pub async fn write(&self, frames: Bytes) -> io::Result<()> {
         self.put(frames);
         self.flush().await
-    }
-
-    pub async fn ping(&self) -> io::Result<()> {
-        self.write_raw(frames::frame(frames::PING, &[])).await
     }
 
     /// Whole frames to be written by [`Socket::flush`], behind those that wait already. For who wants to look after
@@ -150,7 +137,7 @@ impl Socket {
         }
     }
 
-    /// Does what is to be done when [`Socket::read_text`] has ended: answers the goodbye, or says what was wrong.
+    /// Does what is to be done when [`Socket::read`] has ended: answers the goodbye, or says what was wrong.
     pub async fn leave(&self, ended: Ended) {
         match ended {
             Ended::Closed(code) => self.close(code, "").await,
@@ -182,13 +169,14 @@ impl Socket {
 }
 
 impl Inner {
-    fn poll_text(&mut self, cx: &mut Context<'_>) -> Poll<Result<String, Ended>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Ended>> {
         loop {
             if let Some(ended) = self.ended {
                 return Poll::Ready(Err(ended));
             }
             match self.ear.next() {
-                Ok(Some(Said::Text(text))) => return Poll::Ready(Ok(text)),
+                Ok(Some(Said::Text(text))) => return Poll::Ready(Ok(text.into())),
+                Ok(Some(Said::Binary(bytes))) => return Poll::Ready(Ok(bytes.into())),
                 Ok(Some(Said::Ping(payload))) => self.pong = Some(frames::frame(frames::PONG, &payload)),
                 Ok(Some(Said::Pong)) => {}
                 Ok(Some(Said::Close(code))) => self.ended = Some(Ended::Closed(code)),

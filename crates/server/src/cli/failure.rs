@@ -37,7 +37,9 @@ impl std::error::Error for Failure {}
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        Failure { message: error.to_string(), is_usage: matches!(error, Error::Setup(_)) }
+        // What a server refuses of the parameters stood on the command line.
+        let is_usage = matches!(error, Error::Setup(_)) || error.code() == Some("invalid_parameter");
+        Failure { message: error.to_string(), is_usage }
     }
 }
 

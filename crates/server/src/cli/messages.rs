@@ -99,16 +99,14 @@ pub async fn run(args: MessagesArgs) -> Result {
 }
 
 fn read_document(given: String) -> Result<Value> {
-    let text = match given.as_str() {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
-            text
-        }
-        _ => given,
-    };
+    if given != "-" {
+        return serde_json::from_str(&given)
+            .map_err(|error| Failure::usage(format!("the document is no JSON: {error}")));
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
     serde_json::from_str(&text).map_err(|error| Failure::new(format!("the document is no JSON: {error}")))
 }
 

@@ -99,7 +99,16 @@ fn event_line(event: &EventData<'_>, stored_at: &str) -> String {
 
 /// JSON text on one line: outside of its tokens a line end is white space, and inside there is none.
 pub fn push_json(out: &mut Vec<u8>, json: &str) {
-    out.extend(json.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
+    for char in json.chars() {
+        match char {
+            '\n' | '\r' | '\t' => out.push(b' '),
+            // Within JSON they stand in texts only, where they may be written so: none reaches a terminal.
+            control if control.is_control() => {
+                out.extend_from_slice(format!("\\u{:04x}", control as u32).as_bytes());
+            }
+            char => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
 }
 
 fn or_empty(text: &Option<String>) -> &str {
@@ -145,6 +154,11 @@ mod tests {
     #[test]
     fn any_record_is_one_line() {
         assert_eq!(line("{\n \"text\": \"hi\"\r\n}", LineFormat::Line), "{  \"text\": \"hi\"  }\n");
+        assert_eq!(
+            line("[\"\u{9b}2J\u{7f}\"]", LineFormat::Line),
+            "[\"\\u009b2J\\u007f\"]\n",
+            "nothing that a terminal obeys"
+        );
         assert_eq!(
             line("[1,\n2]", LineFormat::Json),
             "{\"cursor\":\"c1\",\"at\":\"2017-11-07T10:06:48.269Z\",\"data\":[1, 2]}\n"

@@ -9,8 +9,20 @@ use angarium_kit::{
     gate::Rates,
     http::{TrustedProxies, parse_duration},
 };
+use http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+/// Headers that a proxy passes on as callers send them.
+const OF_CALLERS: [HeaderName; 7] = [
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::HOST,
+    header::ORIGIN,
+    header::REFERER,
+    header::USER_AGENT,
+    header::ACCEPT,
+];
 
 /// Whose tokens are believed. Keys of apps need none of this.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
@@ -158,9 +170,17 @@ impl Config {
                 ));
             }
         }
-        let header = header.to_lowercase().parse();
+        let name: HeaderName = header
+            .to_lowercase()
+            .parse()
+            .map_err(|_| invalid("auth.proxy.header is not the name of a header"))?;
+        if OF_CALLERS.contains(&name) {
+            return Err(invalid(format!(
+                "auth.proxy.header is not `{name}`, which callers send themselves: name one that the proxy sets, such as X-Forwarded-User"
+            )));
+        }
         Ok(Some(Proxy {
-            header: header.map_err(|_| invalid("auth.proxy.header is not the name of a header"))?,
+            header: name,
             addresses: TrustedProxies::parse(addresses)
                 .map_err(|e| invalid(format!("auth.proxy.addresses: {}", e.message())))?,
         }))
@@ -253,6 +273,19 @@ mod tests {
         };
         assert!(named("https://id.example").is_ok());
         assert!(named("proxy").unwrap_err().message().contains("is taken"));
+    }
+
+    #[test]
+    fn what_callers_send_is_not_the_proxys_word() {
+        let named = |header: &str| {
+            let mut config = Config::default();
+            config.auth.proxy = TrustedProxy { header: header.into(), addresses: vec!["127.0.0.1".into()] };
+            config.proxy().map(|proxy| proxy.is_some())
+        };
+        assert!(named("X-Forwarded-Email").unwrap());
+        for bad in ["Authorization", "cookie", "no name"] {
+            assert!(named(bad).unwrap_err().message().contains("auth.proxy.header"), "{bad}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use angarium_base::{Clock, Error};
 use angarium_blobs::Blobs;
 use angarium_db::{postgres, sqlite};
 use angarium_feed::Feed;
+use angarium_identity::{IssuerState, Verifier};
 use angarium_kafka::{Kafka, TopicName};
 use std::time::Duration;
 
@@ -17,12 +18,31 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One sentence each.
 pub async fn look_at(config: &Config) -> Vec<Finding> {
-    vec![
+    let mut findings = vec![
         look_at_store(config).await,
         look_at_streams(config).await,
         look_at_feed(config).await,
         look_at_blobs(config).await,
-    ]
+    ];
+    findings.extend(look_at_issuers(config).await);
+    findings
+}
+
+/// Fetches the keys of those issuers whose keys are elsewhere.
+async fn look_at_issuers(config: &Config) -> Vec<Finding> {
+    let settings = config.identity_settings(None);
+    let verifier = match settings.and_then(|settings| Verifier::new(settings, Clock::system())) {
+        Ok(verifier) => verifier,
+        Err(error) => return vec![ill("issuers", error.message().to_owned())],
+    };
+    verifier.refresh().await;
+    let fetched = verifier.issuers().into_iter().filter(|issuer| issuer.source == "jwks");
+    let finding = |IssuerState { issuer, key_set, .. }: IssuerState| match (key_set.failure, key_set.keys) {
+        (Some((_, why)), _) => ill("issuer", format!("{issuer}: its keys cannot be had: {why}")),
+        (None, Some(keys)) => well("issuer", format!("{issuer}: {keys} keys can be used")),
+        (None, None) => ill("issuer", format!("{issuer}: it has no keys")),
+    };
+    fetched.map(finding).collect()
 }
 
 async fn look_at_store(config: &Config) -> Finding {

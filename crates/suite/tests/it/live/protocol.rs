@@ -6,11 +6,17 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A feed whose bytes are ours to choose.
-async fn open(world: &World) -> TcpStream {
-    let (key, app) = (world.secret_key(), world.app());
+const CENTRIFUGO: &str = "/connection/websocket";
+
+fn feed(world: &World) -> String {
+    format!("/v1/apps/{}/live", world.app())
+}
+
+/// A WebSocket whose bytes are ours to choose.
+async fn open(world: &World, path: &str) -> TcpStream {
+    let key = world.secret_key();
     let request = format!(
-        "GET /v1/apps/{app}/live HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nConnection: keep-alive, Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nConnection: keep-alive, Upgrade\r\n\
          Upgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     let mut stream = TcpStream::connect(world.url().trim_start_matches("http://")).await.expect("it listens");
@@ -43,8 +49,9 @@ async fn close_code(stream: &mut TcpStream) -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_protocol_forbids_ends_the_feed_with_its_code() {
     let world = World::start().await;
+    let feed = feed(&world);
     let unmasked = b"\x81\x05hello".to_vec();
-    let too_large = [&[0x81, 0xfe, 0xff, 0xff][..], &[b'x'; 1_000]].concat();
+    let too_large = [&[0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1][..], &[b'x'; 1_000]].concat();
     for (what, bytes, code) in [
         ("unmasked", unmasked, 1_002),
         ("a reserved bit", said(0xc1, b"x"), 1_002),
@@ -54,13 +61,20 @@ async fn what_the_protocol_forbids_ends_the_feed_with_its_code() {
         ("a close code that is none", said(0x88, b"\x03\xed"), 1_002),
         ("bad UTF-8", said(0x81, b"\xff\xfe"), 1_007),
         ("too large", too_large, 1_009),
-        ("binary", said(0x82, b"x"), 1_003),
         ("a goodbye", said(0x88, b"\x03\xe8bye"), 1_000),
         ("a goodbye without a reason", said(0x88, b""), 1_005),
     ] {
-        let mut stream = open(&world).await;
-        stream.write_all(&bytes).await.expect("it is taken");
-        assert_eq!(close_code(&mut stream).await, code, "{what}");
+        for path in [&feed, CENTRIFUGO] {
+            let mut stream = open(&world, path).await;
+            stream.write_all(&bytes).await.expect("it is taken");
+            assert_eq!(close_code(&mut stream).await, code, "{what} at {path}");
+        }
+    }
+    // To some, bytes are no fault of the protocol.
+    for (path, code) in [(&*feed, 1_003), (CENTRIFUGO, 3_501)] {
+        let mut stream = open(&world, path).await;
+        stream.write_all(&said(0x82, b"x")).await.expect("it is taken");
+        assert_eq!(close_code(&mut stream).await, code, "binary at {path}");
     }
     assert_eq!(world.open("/health/live").await.status, 200);
 }
@@ -68,7 +82,7 @@ async fn what_the_protocol_forbids_ends_the_feed_with_its_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pings_are_answered_between_the_parts_of_a_message() {
     let world = World::start().await;
-    let mut stream = open(&world).await;
+    let mut stream = open(&world, &feed(&world)).await;
     let bytes = [said(0x01, b"gr\xc3"), said(0x89, b"there?"), said(0x80, b"\xbcn")].concat();
     for byte in bytes {
         stream.write_all(&[byte]).await.expect("it is taken");
