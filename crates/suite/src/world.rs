@@ -59,6 +59,14 @@ impl World {
         Some(World::start_together(Setup::default()).await)
     }
 
+    /// What is sent at the first is to be seen at the last: one process, or two of them where the suite runs on the stack.
+    pub async fn near_and_far(setup: Setup) -> Vec<World> {
+        match Servers::of_stack() {
+            None => vec![World::start_as(setup).await],
+            Some(_) => World::start_together::<2>(setup).await.into(),
+        }
+    }
+
     /// Processes that start at the same moment. On the stack they are on one database.
     ///
     /// # Panics

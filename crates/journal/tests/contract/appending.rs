@@ -1,6 +1,6 @@
 //! Order, wholeness, durability, and what a transaction appends.
 
-use crate::{ALL, NEVER, START, World, code, soon, until};
+use crate::{ALL, NEVER, Open, START, World, code, soon, until};
 use angarium_base::error::NOT_FOUND;
 use angarium_db::v;
 use angarium_journal::Appended;
@@ -8,6 +8,7 @@ use std::{
     collections::HashMap,
     sync::{atomic::Ordering::SeqCst, mpsc},
     task::{Context, Waker},
+    time::Duration,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -256,6 +257,52 @@ async fn what_a_transaction_appends_is_there_if_and_only_if_its_state_is() {
     let notes =
         open.db.read(|tx| tx.query("SELECT name FROM notes ORDER BY name", &[], |r| r.get::<String>(0)));
     assert_eq!(notes.await.unwrap(), ["good", "last"]);
+}
+
+#[tokio::test]
+async fn what_was_brought_before_a_process_died_is_not_brought_again() {
+    let world = World::new();
+    if !world.is_kafka() {
+        return; // Elsewhere nothing is brought: it shares the commit.
+    }
+    let open = world.open().await;
+    let note = async |open: &Open, name: &'static str| {
+        let (journal, stream) = (open.journal.clone(), open.stream.clone());
+        let noted = open.db.write(move |tx| {
+            journal.append_in(tx, &stream, "noted", name.as_bytes());
+            Ok(())
+        });
+        noted.await.unwrap();
+    };
+    let order = async |open: &Open, sql: &'static str| {
+        open.db.write(move |tx| tx.exec(sql, &[])).await.unwrap();
+    };
+    let left = async |open: &Open| {
+        let count = "SELECT COUNT(*) FROM outbox";
+        open.db.read(|tx| tx.query(count, &[], |r| r.get::<i64>(0))).await.unwrap()[0]
+    };
+    order(&open, "CREATE TABLE gone (LIKE outbox)").await;
+    order(&open, "CREATE RULE keep AS ON DELETE TO outbox DO ALSO INSERT INTO gone SELECT OLD.*").await;
+    for name in ["one", "two", "three"] {
+        note(&open, name).await;
+    }
+    open.brought(3).await;
+    while left(&open).await > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    open.journal.close().await;
+    // As if it had died before it could remove them. The second one is another's: its store was restored, and gave out the
+    // number once more.
+    order(&open, "UPDATE gone SET frame = set_byte(frame, length(frame) - 1, 120) WHERE id = 2").await;
+    order(&open, "INSERT INTO outbox OVERRIDING SYSTEM VALUE SELECT * FROM gone").await;
+    drop(open);
+    let open = world.open().await;
+    note(&open, "last").await;
+    open.brought(5).await;
+    while left(&open).await > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(open.all().await, ["one", "two", "three", "twx", "last"]);
 }
 
 #[tokio::test]

@@ -294,10 +294,7 @@ async fn many_messages_are_persisted_in_the_order_of_their_lines() {
 /// What a page of the system before this one connects to; where several processes share a store, another one's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documents_are_on_the_old_socket_as_they_were_posted() {
-    let worlds: Vec<World> = match Servers::of_stack().is_some() {
-        true => World::start_together::<2>(Setup::default()).await.into(),
-        false => vec![World::start().await],
-    };
+    let worlds = World::near_and_far(Setup::default()).await;
     let at = worlds.last().expect("a world").url().replace("http://", "ws://");
     let (mut socket, _) = tokio_tungstenite::connect_async(format!("{at}/ws")).await.expect("it opens");
     let documents = [r#"{"text": "hello"}"#, "[1,  2]", "null"];
@@ -402,13 +399,15 @@ impl Refusal<'_> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_message_that_the_store_refuses_holds_up_no_other_and_is_redriven_once() {
     const ALL: u64 = 10_000;
-    let world = World::start_with("[messages]\nattempts = 2").await;
+    let config = "[messages]\nattempts = 2".to_owned();
+    let worlds = World::near_and_far(Setup { config, ..Setup::default() }).await;
+    let (near, world) = (&worlds[0], worlds.last().expect("a world"));
     // The table is there as soon as the server is; the stream, too.
-    send_lines(&world, 0..1).await;
-    persisted(&world, 1).await;
-    let refusal = Refusal::of(&world, "\"n\":4321").await;
-    send_lines(&world, 1..ALL).await;
-    let items = persisted(&world, ALL as usize - 1).await;
+    send_lines(near, 0..1).await;
+    persisted(world, 1).await;
+    let refusal = Refusal::of(world, "\"n\":4321").await;
+    send_lines(near, 1..ALL).await;
+    let items = persisted(world, ALL as usize - 1).await;
     let others: Vec<u64> = (0..ALL).filter(|n| *n != 4_321).collect();
     assert_eq!(numbers(&items), others, "the others are there, in their order");
     let letter = eventually("it is a dead letter", async || {
@@ -433,7 +432,7 @@ async fn one_message_that_the_store_refuses_holds_up_no_other_and_is_redriven_on
     let asked = join_all((0..8).map(|_| world.post(&redrive, JSON, ""))).await;
     let done = asked.iter().filter(|reply| reply.status < 300).count();
     assert_eq!(done, 1, "{:?}", asked.iter().map(|reply| reply.status).collect::<Vec<_>>());
-    let items = persisted(&world, ALL as usize).await;
+    let items = persisted(world, ALL as usize).await;
     let wanted: Vec<u64> = others.into_iter().chain([4_321]).collect();
     assert_eq!(numbers(&items), wanted, "there once, after the others");
     let last = items.last().expect("an item");

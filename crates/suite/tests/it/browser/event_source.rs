@@ -2,7 +2,7 @@
 
 use super::driver::Browser;
 use crate::{breaker::Breaker, centrifugo::live_token};
-use angarium_suite::{World, eventually, note, stream_of};
+use angarium_suite::{Setup, World, eventually, note, stream_of};
 use serde_json::json;
 
 /// Follows a feed, and counts. What a record says is not trusted: it is what its place says.
@@ -34,11 +34,13 @@ const FOLLOW: &str = "
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_breaks_repeat_nothing_and_miss_nothing_for_an_event_source() {
     const BREAKS: usize = 1_000;
-    let world = World::start_with("[live]\nretry = \"1ms\"").await;
+    let config = "[live]\nretry = \"1ms\"".to_owned();
+    let worlds = World::near_and_far(Setup { config, ..Setup::default() }).await;
+    let world = worlds.last().expect("a world");
     let Some(browser) = Browser::start().await else { return };
     let events = stream_of(&world.get("/streams").await.json(), "events").clone();
     let beginning = events["first"].as_str().expect("a cursor");
-    let token = live_token(&world, world.secret_key(), json!({"streams": ["events"], "ttl_s": 900})).await;
+    let token = live_token(world, world.secret_key(), json!({"streams": ["events"], "ttl_s": 900})).await;
     // An EventSource gives up for good when a head is cut in two, as this browser takes what is left for a whole one.
     let breaker = Breaker::start_sparing(&world.url(), BREAKS, 10.0..16.0).await;
     // A page whose policy lets it connect to where it comes from, and which does not do so by itself without a key.
@@ -46,7 +48,7 @@ async fn a_thousand_breaks_repeat_nothing_and_miss_nothing_for_an_event_source()
     breaker.begin();
     let feed = world.path(&format!("/live?after={beginning}&token={token}")).replace(&world.url(), "");
     browser.run(&FOLLOW.replace("URL", &json!(feed).to_string())).await;
-    let caller = world.caller().without_pool();
+    let caller = worlds[0].caller().without_pool();
     let send = async |lines: String| {
         let sent = caller.try_post("/events", "application/x-ndjson", lines).await.expect("an answer");
         assert_eq!(sent.status, 202, "{}", sent.text());

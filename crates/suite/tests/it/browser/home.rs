@@ -1,7 +1,7 @@
 //! The first page in a real browser: all streams of an app, counted to the unit, in memory that does not grow.
 
 use super::{driver::Browser, rows_become, track};
-use angarium_suite::{World, eventually, is_long, note};
+use angarium_suite::{Setup, World, eventually, is_long, note};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -216,10 +216,10 @@ async fn a_page_that_stood_still_has_each_record_seen_or_skipped() {
 async fn a_flood_is_counted_to_the_unit_and_the_tab_does_not_grow() {
     const EACH: u64 = 100;
     let batches: u64 = if is_long() { 900 } else { 200 };
-    let world = World::start().await;
-    let Some(browser) = at_home(&world).await else { return };
+    let worlds = World::near_and_far(Setup::default()).await;
+    let Some(browser) = at_home(worlds.last().expect("a world")).await else { return };
     // A hundred every tenth of a second; late ones are made up for.
-    let caller = world.caller();
+    let caller = worlds[0].caller();
     let sending = tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         for batch in 0..batches {

@@ -1,7 +1,7 @@
 //! Readers that are too slow: what they are told, what they cost, and that nobody else notices.
 
 use super::{Feed, Way, number, numbers, range, send_of};
-use angarium_suite::World;
+use angarium_suite::{Setup, World};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
@@ -14,8 +14,9 @@ const BATCH: u64 = 50;
 const PADDING: usize = 4_000;
 const TOTAL: u64 = 6_000;
 
-async fn world() -> World {
-    World::start_with(&format!("[live]\nbacklog = {BACKLOG}")).await
+async fn worlds() -> Vec<World> {
+    let config = format!("[live]\nbacklog = {BACKLOG}");
+    World::near_and_far(Setup { config, ..Setup::default() }).await
 }
 
 /// Sends it all, and has a fast reader see that not a frame is missing.
@@ -41,10 +42,11 @@ async fn fetch(world: &World, from: &str, n: u64) -> (Vec<u64>, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_is_told_exactly_what_it_missed_and_holds_up_nobody() {
-    let world = world().await;
-    let mut slow = Feed::open_narrow(&world, "").await;
-    let mut fast = Feed::open(&world, Way::Sse, "").await;
-    send_all(&world, &mut fast).await;
+    let worlds = worlds().await;
+    let world = worlds.last().expect("a world");
+    let mut slow = Feed::open_narrow(world, "").await;
+    let mut fast = Feed::open(world, Way::Sse, "").await;
+    send_all(&worlds[0], &mut fast).await;
     let (mut seen, mut missed) = (0, 0);
     while seen + missed < TOTAL {
         let frame = slow.next().await.expect("the feed goes on");
@@ -58,7 +60,7 @@ async fn a_slow_reader_is_told_exactly_what_it_missed_and_holds_up_nobody() {
             continue;
         };
         assert_eq!(frame["stream"], "events");
-        let (fetched, end) = fetch(&world, frame["from"].as_str().expect("a cursor"), n).await;
+        let (fetched, end) = fetch(world, frame["from"].as_str().expect("a cursor"), n).await;
         assert_eq!(fetched, range(seen + missed..seen + missed + n), "what was missed can be fetched");
         assert_eq!(frame["cursor"], *end, "and ends where the feed goes on");
         missed += n;
@@ -69,12 +71,13 @@ async fn a_slow_reader_is_told_exactly_what_it_missed_and_holds_up_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_that_asked_for_it_is_sent_away_and_resumes_where_it_was() {
-    let world = world().await;
-    let Feed::WebSocket(mut slow) = Feed::open_narrow(&world, "slow=disconnect").await else {
+    let worlds = worlds().await;
+    let world = worlds.last().expect("a world");
+    let Feed::WebSocket(mut slow) = Feed::open_narrow(world, "slow=disconnect").await else {
         unreachable!("it was asked for")
     };
-    let mut fast = Feed::open(&world, Way::Sse, "").await;
-    send_all(&world, &mut fast).await;
+    let mut fast = Feed::open(world, Way::Sse, "").await;
+    send_all(&worlds[0], &mut fast).await;
     let (mut seen, mut last) = (Vec::new(), String::new());
     let goodbye = loop {
         match slow.next().await.expect("a goodbye").expect("the connection holds") {
@@ -92,7 +95,7 @@ async fn a_slow_reader_that_asked_for_it_is_sent_away_and_resumes_where_it_was()
     assert_eq!(seen, range(0..seen.len() as u64));
     assert!((seen.len() as u64) < TOTAL, "the reader was slow, and was not sent away");
     // Who comes back far behind is not sent away again.
-    let mut back = Feed::open(&world, Way::WebSocket, &format!("slow=disconnect&after={last}")).await;
+    let mut back = Feed::open(world, Way::WebSocket, &format!("slow=disconnect&after={last}")).await;
     assert_eq!(numbers(&back.take(TOTAL as usize - seen.len()).await), range(seen.len() as u64..TOTAL));
 }
 
@@ -103,21 +106,22 @@ const STUCK: usize = 50;
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_who_never_read_cost_no_memory_and_a_hundred_thousand_messages_reach_who_does() {
     const MESSAGES: u64 = 100_000;
-    let world = World::start().await;
-    send_of(&world, "n", 0..1, 0).await;
+    let worlds = World::near_and_far(Setup::default()).await;
+    let (near, world) = (&worlds[0], worlds.last().expect("a world"));
+    send_of(near, "n", 0..1, 0).await;
     let mut stuck = Vec::new();
     for _ in 0..STUCK {
-        stuck.push(Feed::open_narrow(&world, "").await);
+        stuck.push(Feed::open_narrow(world, "").await);
     }
-    let mut fast = Feed::open(&world, Way::WebSocket, "").await;
-    let before = anonymous_mib(&world);
+    let mut fast = Feed::open(world, Way::WebSocket, "").await;
+    let before = anonymous_mib(world);
     let (mut expected, batch) = (1, 1_000);
     let mut peak = before;
     while expected <= MESSAGES {
-        send_of(&world, "n", expected..expected + batch, 200).await;
+        send_of(near, "n", expected..expected + batch, 200).await;
         assert_eq!(numbers(&fast.take(batch as usize).await), range(expected..expected + batch));
         expected += batch;
-        peak = peak.max(anonymous_mib(&world));
+        peak = peak.max(anonymous_mib(world));
     }
     println!("{before} MiB before, {peak} MiB at the highest, with {STUCK} readers who never read");
     // The tail in memory and the shelf of what is rendered are in it.
