@@ -53,27 +53,40 @@ type Answer = (oneshot::Sender<Result<Appended>>, Result<Appended>);
 /// runtime costs a fraction of waking each from a foreign thread.
 #[derive(Default)]
 pub struct Answers {
-    ready: Mutex<Vec<Answer>>,
+    ready: Mutex<Ready>,
     bell: Notify,
 }
 
+#[derive(Default)]
+struct Ready {
+    answers: Vec<Answer>,
+    /// Streams whose watchers are to be woken.
+    grown: Vec<i64>,
+}
+
 impl Answers {
-    fn hand_over(&self, mut answers: Vec<Answer>) {
-        if answers.is_empty() {
+    fn hand_over(&self, mut answers: Vec<Answer>, grown: Vec<i64>) {
+        if answers.is_empty() && grown.is_empty() {
             return;
         }
-        self.ready.lock().append(&mut answers);
+        let mut ready = self.ready.lock();
+        ready.answers.append(&mut answers);
+        ready.grown.extend(grown);
+        drop(ready);
         self.bell.notify_one();
     }
 
-    /// Delivers answers for as long as the runtime lives.
-    pub async fn deliver(self: Arc<Self>) {
+    /// Delivers answers, and wakes who watches, for as long as the runtime lives. Those who wait for an answer come first: a
+    /// stream may have a thousand watchers.
+    pub async fn deliver(self: Arc<Self>, tails: Arc<Tails>) {
         loop {
             self.bell.notified().await;
-            for (caller, outcome) in std::mem::take(&mut *self.ready.lock()) {
+            let Ready { answers, grown } = std::mem::take(&mut *self.ready.lock());
+            for (caller, outcome) in answers {
                 // The caller may have gone away; its records are durable all the same.
                 let _ = caller.send(outcome);
             }
+            tails.ring(&grown);
         }
     }
 }
@@ -365,8 +378,9 @@ impl Participant for Writer {
                 }
                 let duplicates = answers.iter().map(|(_, a)| a.duplicates.len() as u64).sum();
                 self.at.counters.duplicates.fetch_add(duplicates, Relaxed);
-                self.at.publish(tick);
-                self.answers.hand_over(answers.into_iter().map(|(to, done)| (to, Ok(done))).collect());
+                let grown = self.at.show(tick);
+                let done = answers.into_iter().map(|(to, done)| (to, Ok(done))).collect();
+                self.answers.hand_over(done, grown);
             }
             Err(error) => {
                 // What was appended may be on disk or not; the ends are read again.
@@ -375,7 +389,8 @@ impl Participant for Writer {
                 }
                 let failed = answers.into_iter().map(|(to, _)| to);
                 let waiting = self.lane.take_all().into_iter().map(|append| append.answer);
-                self.answers.hand_over(failed.chain(waiting).map(|to| (to, Err(error.again()))).collect());
+                let failed = failed.chain(waiting).map(|to| (to, Err(error.again()))).collect();
+                self.answers.hand_over(failed, Vec::new());
             }
         }
     }
@@ -425,16 +440,19 @@ impl Tick {
 }
 
 impl Committing {
-    /// Shows what is durable to those who wait for it.
-    fn publish(&self, tick: Tick) {
+    /// Shows what is durable. Returns the streams whose watchers are to be woken.
+    fn show(&self, tick: Tick) -> Vec<i64> {
         let records: u64 = tick.chunks.iter().map(|(_, chunk)| u64::from(chunk.count)).sum();
         let raw: u64 = tick.chunks.iter().map(|(_, chunk)| chunk.frames.len() as u64).sum();
         self.counters.records.fetch_add(records, Relaxed);
         self.counters.raw_bytes.fetch_add(raw, Relaxed);
         self.counters.stored_bytes.fetch_add(tick.stored_bytes, Relaxed);
-        if !tick.chunks.is_empty() {
-            (self.news)(self.tails.publish(tick.chunks));
+        if tick.chunks.is_empty() {
+            return Vec::new();
         }
+        let (left_out, grown) = self.tails.show(tick.chunks);
+        (self.news)(left_out);
+        grown
     }
 }
 
@@ -451,7 +469,7 @@ impl Stager for Appender {
         }
         tick.close(tx)?;
         let at = self.0.clone();
-        Ok(Box::new(move || at.publish(tick)))
+        Ok(Box::new(move || at.tails.ring(&at.show(tick))))
     }
 }
 

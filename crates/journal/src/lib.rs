@@ -264,7 +264,7 @@ impl Journal {
         let tails = Arc::new(Tails::default());
         let counters = Arc::new(lane::Counters::default());
         let answers = Arc::new(lane::Answers::default());
-        let delivery = tokio::spawn(answers.clone().deliver()).abort_handle();
+        let delivery = tokio::spawn(answers.clone().deliver(tails.clone())).abort_handle();
         let bell = Arc::new(Notify::new());
         let (ring, announce) = (bell.clone(), options.announce.clone());
         let committing = Arc::new(Committing {

@@ -52,11 +52,17 @@ impl Tails {
         self.0.lock().tail(stream, next_offset).next.subscribe()
     }
 
-    /// Makes committed chunks visible and wakes who waits. Returns whether some were left out, because others lie
-    /// between them and what is visible.
-    pub fn publish(&self, chunks: Vec<(i64, Arc<Chunk>)>) -> bool {
+    /// Makes committed chunks visible and wakes who waits.
+    pub fn publish(&self, chunks: Vec<(i64, Arc<Chunk>)>) {
+        let (_, grown) = self.show(chunks);
+        self.ring(&grown);
+    }
+
+    /// Makes committed chunks visible. Returns whether some were left out, because others lie between them and what is
+    /// visible, and the streams that [`Tails::ring`] is to be called with.
+    pub fn show(&self, chunks: Vec<(i64, Arc<Chunk>)>) -> (bool, Vec<i64>) {
         let mut state = self.0.lock();
-        let mut left_out = false;
+        let (mut left_out, mut grown) = (false, Vec::new());
         for (stream, chunk) in chunks {
             let (bytes, next) = (chunk.frames.len(), chunk.next_offset());
             let tail = state.tail(stream, 0);
@@ -66,7 +72,13 @@ impl Tails {
                 continue;
             }
             tail.push(chunk);
-            tail.next.send_replace(next);
+            tail.next.send_if_modified(|end| {
+                *end = next;
+                false
+            });
+            if !grown.contains(&stream) {
+                grown.push(stream);
+            }
             state.order.push_back((stream, bytes));
             state.bytes += bytes;
         }
@@ -77,7 +89,15 @@ impl Tails {
                 tail.chunks.pop_front();
             }
         }
-        left_out
+        (left_out, grown)
+    }
+
+    /// Wakes who waits for these streams.
+    pub fn ring(&self, grown: &[i64]) {
+        let state = self.0.lock();
+        for tail in grown.iter().filter_map(|stream| state.streams.get(stream)) {
+            tail.next.send_modify(|_| {});
+        }
     }
 
     /// Starts anew at `next`, also if that lies before what is visible: the stream itself began anew.
