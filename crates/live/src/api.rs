@@ -33,7 +33,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, Version, header};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -183,10 +183,17 @@ async fn follow_feed(
     let reader = Reader::new(live, &kit.journal, streams, after, wants).await?;
     if let Some(patience) = request.extensions().get::<Patience>() {
         patience.ask_for(PATIENCE);
-        patience.end_with_speech();
+        if is_sse && request.version() < Version::HTTP_2 {
+            patience.end_with_speech();
+        }
     }
     if is_sse {
-        return Ok(sse::answer(Ending::of(&kit, pass), kit, reader, place));
+        let mut answer = sse::answer(Ending::of(&kit, pass), kit, reader, place);
+        if request.version() < Version::HTTP_2 {
+            // What else is said on the connection meanwhile is not listened to.
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return Ok(answer);
     }
     Ok(as_socket(&mut request, kit, pass, reader, place)?)
 }
@@ -266,6 +273,6 @@ fn wants_sse(headers: &HeaderMap) -> bool {
 
 /// Where a browser's EventSource was when its connection broke.
 fn last_event_id(headers: &HeaderMap) -> Result<Option<Cursor>> {
-    let id = headers.get("last-event-id").and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty());
-    id.map(Cursor::decode).transpose()
+    let id = headers.get("last-event-id").filter(|id| !id.is_empty());
+    id.map(|id| Cursor::decode(id.to_str().unwrap_or("?"))).transpose()
 }

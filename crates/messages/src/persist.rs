@@ -15,7 +15,10 @@ use angarium_kit::{
     dead_letters::{Change, Inbox, Letter},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked for apps that have their first message.
@@ -25,6 +28,8 @@ const ROWS: u64 = 2_048;
 /// A batch below this waits a moment for company.
 const FEW: usize = 256;
 const LINGER: Duration = Duration::from_millis(5);
+/// The log is told this often, at most, of messages that could not be persisted.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// After the store could not be written to.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -63,7 +68,10 @@ pub async fn run(kit: Kit, shared: Arc<Shared>, stop: CancellationToken) {
 async fn follow(kit: Kit, shared: Arc<Shared>, app: AppId, stop: CancellationToken) -> AppId {
     let mut failing = false;
     while !stop.is_cancelled() && kit.directory.app(app.as_str()).is_some() {
-        match (Persister { kit: &kit, shared: &shared, app: &app, at: 0 }).run(&stop).await {
+        match (Persister { kit: &kit, shared: &shared, app: &app, at: 0, untold: Untold::default() })
+            .run(&stop)
+            .await
+        {
             Ok(()) => break,
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
@@ -82,6 +90,28 @@ struct Persister<'a> {
     app: &'a AppId,
     /// Where in the stream it stands.
     at: u64,
+    untold: Untold,
+}
+
+/// What the log does not know yet: where one message cannot be persisted, thousands may be like it.
+#[derive(Clone, Copy, Default)]
+struct Untold {
+    given_up: usize,
+    refused: usize,
+    told_at: Option<Instant>,
+}
+
+impl Untold {
+    fn add(&mut self, app: &AppId, given_up: usize, refused: usize) {
+        self.given_up += given_up;
+        self.refused += refused;
+        if self.given_up + self.refused == 0 || self.told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+            return;
+        }
+        let Untold { given_up, refused, .. } = *self;
+        tracing::warn!(%app, given_up, refused, "messages were given up, or refused by the store, which is tried again");
+        *self = Untold { told_at: Some(Instant::now()), ..Untold::default() };
+    }
 }
 
 /// A record of the stream on its way into the table.
@@ -239,9 +269,7 @@ impl Persister<'_> {
         self.at = to;
         self.kit.metrics.messages_persisted.inc_by(rows as u64);
         Inbox::count(self.kit, KIND, Change::GivenUp, given_up as u64);
-        if rows < count {
-            tracing::warn!(app = %self.app, messages = count - rows, "messages could not be persisted as they came");
-        }
+        self.untold.add(self.app, given_up, count - rows - given_up);
         Ok(())
     }
 }

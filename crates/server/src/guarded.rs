@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
@@ -62,6 +62,9 @@ impl Guarded {
             self.stall = None;
             return written;
         }
+        if self.has_gone(cx) {
+            return Poll::Ready(Err(gone()));
+        }
         let (stop, patience) = (&self.stop, &self.patience);
         let stall = self.stall.get_or_insert_with(|| Stall {
             timer: Box::pin(sleep(patience.get())),
@@ -77,11 +80,46 @@ impl Guarded {
 }
 
 impl Guarded {
-    /// Whether the other side will say nothing more; wakes the task when that comes.
+    /// Whether the other side will say nothing more, where that means that it has gone; wakes the task when it comes. What
+    /// it has said is left unread, by those too who come later.
     fn has_gone(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut byte = [0];
-        matches!(self.socket.poll_peek(cx, &mut ReadBuf::new(&mut byte)), Poll::Ready(Ok(0) | Err(_)))
+        if !self.patience.ends_with_speech() {
+            return false;
+        }
+        loop {
+            if self.socket.poll_read_ready(cx).is_pending() {
+                return false;
+            }
+            // Says that it would have to wait, and so is woken by the next event only.
+            let looked = self.socket.try_io(Interest::READABLE, || match speaks_no_more(&self.socket) {
+                true => Ok(()),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            });
+            if !looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                return true;
+            }
+        }
     }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the other side has gone")
+}
+
+/// Whether the other side has closed its direction, whatever of it is unread.
+#[cfg(target_os = "linux")]
+fn speaks_no_more(socket: &TcpStream) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::new(socket, PollFlags::RDHUP)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|events| events > 0)
+}
+
+/// The same where the system does not say so: when nothing is unread.
+#[cfg(not(target_os = "linux"))]
+fn speaks_no_more(socket: &TcpStream) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let peeked = socket2::SockRef::from(socket).peek(&mut byte);
+    !matches!(peeked, Ok(1)) && !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl AsyncRead for Guarded {
@@ -129,8 +167,8 @@ impl AsyncWrite for Guarded {
         let flushed = Pin::new(&mut this.socket).poll_flush(cx);
         ready!(this.after_write(flushed, cx))?;
         // hyper does not read while it answers, but flushes whenever it is woken.
-        if this.patience.ends_with_speech() && this.has_gone(cx) {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the other side has gone")));
+        if this.has_gone(cx) {
+            return Poll::Ready(Err(gone()));
         }
         Poll::Ready(Ok(()))
     }

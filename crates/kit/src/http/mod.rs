@@ -130,8 +130,9 @@ impl Patience {
         Duration::from_secs(self.0.stall_s.load(Relaxed).into())
     }
 
-    /// For an answer without an end: who will say nothing more is taken to have gone. Of any other answer, the other side
-    /// may have closed its own direction once it had asked, and still reads.
+    /// For an answer without an end that has a connection to itself: who will say nothing more is taken to have gone, and
+    /// what it says meanwhile is not read. Of any other answer, the other side may have closed its own direction once it
+    /// had asked, and still reads.
     pub fn end_with_speech(&self) {
         self.0.ends_with_speech.store(true, Relaxed);
     }

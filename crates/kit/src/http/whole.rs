@@ -32,7 +32,7 @@ impl<'de> Deserialize<'de> for Whole {
             .as_u64()
             .or_else(|| as_float().map(|n| n as u64))
             .map(Whole)
-            .ok_or_else(|| D::Error::custom(format!("{number} is no whole number from 0 on")))
+            .ok_or_else(|| D::Error::custom(format!("{number} is no whole number from 0 to {}", u64::MAX)))
     }
 }
 

@@ -268,6 +268,9 @@ impl Head {
             },
             short => (short as u64, rest, 0),
         };
+        if matches!(short, 126 if length < 126) || matches!(short, 127 if length <= 0xffff) {
+            return Err(Fault(Code::PROTOCOL, "a length is written in as few bytes as it can be"));
+        }
         if length > most_bytes.max(CONTROL_BYTES) as u64 {
             return Err(TOO_LARGE);
         }
@@ -355,6 +358,8 @@ mod tests {
             (said(FIN | BINARY, b"x"), 1003),
             (said(FIN | TEXT, b"\xff"), 1007),
             (said(FIN | TEXT, &[b'x'; 1_001]), 1009),
+            (vec![FIN | TEXT, 0xfe, 0, 1, 0, 0, 0, 0, b'x'], 1002),
+            (vec![FIN | TEXT, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 1002),
             (vec![FIN | TEXT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], 1009),
             (much, 1009),
         ] {

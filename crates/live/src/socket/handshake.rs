@@ -14,7 +14,7 @@ const MAGIC: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// What is agreed on with a client.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
-    /// The first of them that the client offers is chosen.
+    /// The first that the client offers and that is among them is chosen.
     pub subprotocols: &'static [&'static str],
     /// Bytes of a message that the client may say.
     pub most_bytes: usize,
@@ -45,8 +45,9 @@ pub fn upgrade(
     let accept = accept_of(
         key.ok_or_else(|| UNSUPPORTED_MEDIA_TYPE.err("`Sec-WebSocket-Key` is 16 bytes in base64"))?,
     );
-    let offers = |name: &&&str| names(headers, header::SEC_WEBSOCKET_PROTOCOL, name);
-    let agreed = terms.subprotocols.iter().find(offers).copied();
+    let agreed = items(headers, header::SEC_WEBSOCKET_PROTOCOL)
+        .find_map(|offered| terms.subprotocols.iter().find(|name| **name == offered))
+        .copied();
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let on_upgrade =
         on_upgrade.ok_or_else(|| UNSUPPORTED_MEDIA_TYPE.err("a WebSocket is asked for over HTTP/1.1"))?;
@@ -64,10 +65,15 @@ pub fn upgrade(
     Ok((response, agreed, socket))
 }
 
+/// What a header lists.
+fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
 /// Whether a header lists `wanted`, whatever its case.
 fn names(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(wanted))
+    items(headers, name).any(|item| item.eq_ignore_ascii_case(wanted))
 }
 
 fn is_key(key: &HeaderValue) -> bool {

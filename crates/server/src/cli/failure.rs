@@ -38,7 +38,9 @@ impl std::error::Error for Failure {}
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         // What a server refuses of the parameters stood on the command line.
-        let is_usage = matches!(error, Error::Setup(_)) || error.code() == Some("invalid_parameter");
+        let of_parameters = ["invalid_parameter", "invalid_cursor", "invalid_body"];
+        let is_usage = matches!(error, Error::Setup(_))
+            || error.code().is_some_and(|code| of_parameters.contains(&code));
         Failure { message: error.to_string(), is_usage }
     }
 }

@@ -117,7 +117,8 @@ pub async fn run(args: KeysArgs) -> Result {
 
 /// A flag's duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration("it", text).map_err(|error| error.message().to_owned())
+    parse_duration("it", text)
+        .map_err(|_| format!("`{text}` is not a duration such as 500ms, 20s, 5m, 2h or 1d"))
 }
 
 fn expiry(text: &str) -> Result<Expiry, String> {

@@ -8,7 +8,7 @@ use super::{
     table::{aligned, printable, titled},
 };
 use angarium_client::{ListMessages, Message, MessageSchema};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::{io::Read, path::PathBuf};
 
 #[derive(clap::Args)]
@@ -98,16 +98,17 @@ pub async fn run(args: MessagesArgs) -> Result {
     }
 }
 
-fn read_document(given: String) -> Result<Value> {
+/// The document as it was written.
+fn read_document(given: String) -> Result<Box<RawValue>> {
     if given != "-" {
-        return serde_json::from_str(&given)
+        return RawValue::from_string(given)
             .map_err(|error| Failure::usage(format!("the document is no JSON: {error}")));
     }
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(|error| Failure::new(format!("standard input cannot be read: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| Failure::new(format!("the document is no JSON: {error}")))
+    RawValue::from_string(text).map_err(|error| Failure::new(format!("the document is no JSON: {error}")))
 }
 
 async fn list(args: ListArgs) -> Result {

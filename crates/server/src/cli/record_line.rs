@@ -1,5 +1,6 @@
 //! A record of a stream as one line of text.
 
+use super::table::misleads;
 use angarium_client::Record;
 use angarium_tracking::{
     line::{LineParts, consumer_line},
@@ -103,8 +104,8 @@ pub fn push_json(out: &mut Vec<u8>, json: &str) {
         match char {
             '\n' | '\r' | '\t' => out.push(b' '),
             // Within JSON they stand in texts only, where they may be written so: none reaches a terminal.
-            control if control.is_control() => {
-                out.extend_from_slice(format!("\\u{:04x}", control as u32).as_bytes());
+            char if misleads(char) => {
+                out.extend_from_slice(format!("\\u{:04x}", char as u32).as_bytes());
             }
             char => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
         }

@@ -6,7 +6,8 @@ use super::{
     output::say,
 };
 use angarium_client::Event;
-use serde_json::{Map, Value, json};
+use serde_json::{json, value::RawValue};
+use std::collections::BTreeMap;
 
 #[derive(clap::Args)]
 pub struct SendArgs {
@@ -15,10 +16,10 @@ pub struct SendArgs {
     pub event_type: String,
     /// Parameters: key=text, or key:=json for numbers, true, false, null, lists and objects
     #[arg(value_name = "KEY=VALUE", value_parser = parse_pair)]
-    pub pairs: Vec<(String, Value)>,
+    pub pairs: Vec<(String, Box<RawValue>)>,
     /// Parameters as a JSON object; pairs are added to it
     #[arg(long, value_name = "JSON", value_parser = parse_object)]
-    pub params: Option<Map<String, Value>>,
+    pub params: Option<Box<RawValue>>,
     /// An id; a second event with the same one is not counted [default: a random one]
     #[arg(long)]
     pub id: Option<String>,
@@ -51,9 +52,17 @@ pub async fn run(args: SendArgs) -> Result {
 }
 
 fn event(args: SendArgs) -> Result<Event> {
-    let mut params = args.params.unwrap_or_default();
-    params.extend(args.pairs);
-    let mut event = Event::new(args.event_type).with_params(&params)?;
+    let event = Event::new(args.event_type);
+    let mut event = match args.params {
+        // As it was written.
+        Some(params) if args.pairs.is_empty() => event.with_params(&params)?,
+        params => {
+            let mut all = params.map(|params| members(&params)).transpose().map_err(Failure::usage)?;
+            let all = all.get_or_insert_default();
+            all.extend(args.pairs);
+            event.with_params(all)?
+        }
+    };
     event.device_id = args.device_id;
     // With an id of its own, the request can be repeated when no answer comes.
     Ok(match args.id {
@@ -62,13 +71,19 @@ fn event(args: SendArgs) -> Result<Event> {
     })
 }
 
-fn parse_pair(text: &str) -> Result<(String, Value), String> {
+/// The members of an object, each as it was written.
+fn members(object: &RawValue) -> Result<BTreeMap<String, Box<RawValue>>, String> {
+    serde_json::from_str(object.get()).map_err(|error| format!("not a JSON object ({error})"))
+}
+
+fn parse_pair(text: &str) -> Result<(String, Box<RawValue>), String> {
     let (key, value) = text.split_once('=').ok_or("write key=value, or key:=json")?;
     let (key, value) = match key.strip_suffix(':') {
-        Some(key) => {
-            (key, serde_json::from_str(value).map_err(|error| format!("no JSON after := ({error})"))?)
-        }
-        None => (key, Value::from(value)),
+        Some(key) => (
+            key,
+            RawValue::from_string(value.to_owned()).map_err(|error| format!("no JSON after := ({error})"))?,
+        ),
+        None => (key, serde_json::value::to_raw_value(value).map_err(|error| error.to_string())?),
     };
     if key.is_empty() {
         return Err("there is no key before the =".into());
@@ -76,8 +91,11 @@ fn parse_pair(text: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), value))
 }
 
-fn parse_object(text: &str) -> Result<Map<String, Value>, String> {
-    serde_json::from_str(text).map_err(|error| format!("not a JSON object ({error})"))
+fn parse_object(text: &str) -> Result<Box<RawValue>, String> {
+    let object =
+        RawValue::from_string(text.to_owned()).map_err(|error| format!("not a JSON object ({error})"))?;
+    members(&object)?;
+    Ok(object)
 }
 
 #[cfg(test)]
@@ -92,6 +110,7 @@ mod tests {
         assert_eq!(pair("q=a=b"), Ok("q \"a=b\"".into()));
         assert_eq!(pair("empty="), Ok("empty \"\"".into()));
         assert_eq!(pair("n:=1"), Ok("n 1".into()));
+        assert_eq!(pair("n:=1.10"), Ok("n 1.10".into()), "as it was written");
         assert_eq!(pair("list:=[1,2]"), Ok("list [1,2]".into()));
         for wrong in ["plan", "=x", ":=1", "n:=one"] {
             assert!(pair(wrong).is_err(), "{wrong}");

@@ -26,6 +26,12 @@ pub fn or_dash(text: Option<&str>) -> String {
 /// What strangers sent must not move a person's cursor or clear the screen.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .flat_map(|char| if char.is_control() { char.escape_unicode().collect() } else { vec![char] })
+        .flat_map(|char| if misleads(char) { char.escape_unicode().collect() } else { vec![char] })
         .collect()
+}
+
+/// Whether a terminal obeys it, or shows nothing for it, or turns round what comes after it.
+pub fn misleads(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Headers that a proxy passes on as callers send them.
-const OF_CALLERS: [HeaderName; 7] = [
+const OF_CALLERS: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::COOKIE,
     header::HOST,
@@ -22,6 +22,8 @@ const OF_CALLERS: [HeaderName; 7] = [
     header::REFERER,
     header::USER_AGENT,
     header::ACCEPT,
+    header::CONTENT_TYPE,
+    header::FORWARDED,
 ];
 
 /// Whose tokens are believed. Keys of apps need none of this.
@@ -174,7 +176,7 @@ impl Config {
             .to_lowercase()
             .parse()
             .map_err(|_| invalid("auth.proxy.header is not the name of a header"))?;
-        if OF_CALLERS.contains(&name) {
+        if OF_CALLERS.contains(&name) || name == "x-forwarded-for" || name.as_str().starts_with("sec-") {
             return Err(invalid(format!(
                 "auth.proxy.header is not `{name}`, which callers send themselves: name one that the proxy sets, such as X-Forwarded-User"
             )));
@@ -283,7 +285,7 @@ mod tests {
             config.proxy().map(|proxy| proxy.is_some())
         };
         assert!(named("X-Forwarded-Email").unwrap());
-        for bad in ["Authorization", "cookie", "no name"] {
+        for bad in ["Authorization", "cookie", "no name", "X-Forwarded-For", "Sec-Fetch-Site"] {
             assert!(named(bad).unwrap_err().message().contains("auth.proxy.header"), "{bad}");
         }
     }
