@@ -91,14 +91,13 @@ async fn who_stops_gives_the_lease_back_and_the_other_has_it_at_once() {
     for place in places().await {
         let said = Said::default();
         let (stop_one, one) = run(&place.fleets[0], "one", &said, true);
-        place.settle().await;
+        place.settle_until(|| said.all() == ["one begins"]).await;
         let (stop_other, other) = run(&place.fleets[1], "other", &said, true);
         place.pass(seconds(7)).await;
         stop_one.cancel();
         one.await.unwrap();
         // Not a moment passes: it is told by the feed.
-        place.settle().await;
-        place.settle().await;
+        place.settle_until(|| said.all().len() == 3).await;
         assert_eq!(said.all(), ["one begins", "one ends", "other begins"]);
         stop_other.cancel();
         other.await.unwrap();
@@ -111,7 +110,7 @@ async fn the_lease_of_a_dead_process_is_taken_over_within_its_time() {
     for place in places().await {
         let said = Said::default();
         let (_stop, one) = run(&place.fleets[0], "one", &said, true);
-        place.settle().await;
+        place.settle_until(|| said.all() == ["one begins"]).await;
         let _other = run(&place.fleets[1], "other", &said, true);
         // It has just renewed.
         place.pass(seconds(5)).await;
@@ -172,7 +171,7 @@ async fn a_job_ends_before_its_lease_can_be_anothers_when_it_cannot_be_renewed()
         for place in places().await {
             let said = Said::default();
             let _one = run(&place.fleets[0], "one", &said, obeys);
-            place.settle().await;
+            place.settle_until(|| said.all() == ["one begins"]).await;
             let _other = run(&place.fleets[1], "other", &said, true);
             place.pass(seconds(5)).await;
             place.dbs[0].close();
@@ -194,7 +193,7 @@ async fn who_was_frozen_while_another_took_over_ends_its_job() {
     for place in places().await {
         let said = Said::default();
         let _one = run(&place.fleets[0], "one", &said, true);
-        place.settle().await;
+        place.settle_until(|| said.all() == ["one begins"]).await;
         taken_by(&place, "proc_other").await;
         place.pass(seconds(6)).await;
         assert_eq!(said.all(), ["one begins", "one dropped"]);
@@ -230,7 +229,7 @@ async fn a_process_runs_one_job_a_name() {
     for place in places().await {
         let said = Said::default();
         let first = run(&place.fleets[0], "one", &said, true);
-        place.settle().await;
+        place.settle_until(|| said.all() == ["one begins"]).await;
         let (_stop, second) = run(&place.fleets[0], "one again", &said, true);
         second.await.unwrap();
         assert_eq!(said.all(), ["one begins"]);
